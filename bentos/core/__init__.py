@@ -1,0 +1,1 @@
+"""The domain shared by training, serving, dashboard and cluster tools."""
