@@ -1,0 +1,91 @@
+# Two commands do everything: `make serve` (data, training, registry, bento, server) and `make test`.
+# Settings: PYTHON, FRAUD_HOME (what the product writes), PORT, ROWS, SEED.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3.11
+PORT ?= 3000
+ROWS ?= 10000
+SEED ?= 0
+export FRAUD_HOME ?= $(CURDIR)/var
+export BENTOML_HOME ?= $(FRAUD_HOME)/bentoml
+# Neither of them may call out.
+export BENTOML_DO_NOT_TRACK := true
+export MLFLOW_DISABLE_TELEMETRY := true
+
+VENV := .venv
+BIN := $(VENV)/bin
+DATA := $(FRAUD_HOME)/data
+INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
+
+.PHONY: help serve train bento test test-fast lint format bench handbook lock clean
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
+
+serve: bento ## install, make data, train, register, build a bento, serve it on port 3000
+	$(BIN)/bentoml serve fraud_detector:latest --port $(PORT)
+
+train: $(FRAUD_HOME)/champion/artifact/manifest.json ## train forest and network on synthetic data, register, promote
+
+bento: $(FRAUD_HOME)/bento.tag ## build the bento of the champion
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# torch goes first, alone: what needs it then finds this version.
+$(VENV)/.installed-run: pyproject.toml constraints.txt bentos/core/explain/_tree_kernel.c | $(VENV)/bin/python
+	scripts/install_system_packages.sh build
+	$(INSTALL) pip setuptools wheel
+	$(INSTALL) torch==2.13.0
+	$(INSTALL) --editable '.[serve,train]'
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed-run
+	$(INSTALL) --editable '.[serve,train,dev]'
+	touch $@
+
+$(DATA)/transactions.parquet: | $(VENV)/.installed-run
+	$(BIN)/python -m training generate --rows $(ROWS) --seed $(SEED) --output $@
+
+$(DATA)/features.parquet: $(DATA)/transactions.parquet
+	$(BIN)/python -m training features $< --output $@
+
+$(FRAUD_HOME)/champion/artifact/manifest.json: $(DATA)/features.parquet | $(VENV)/.installed-run
+	$(BIN)/python -m training run $(DATA)/transactions.parquet --features $(DATA)/features.parquet --seed $(SEED)
+
+$(FRAUD_HOME)/bento.tag: $(FRAUD_HOME)/champion/artifact/manifest.json $(shell find bentos -name '*.py' -o -name '*.c') bentofile.yaml constraints.txt
+	$(BIN)/bentoml build --output tag | tail -n 1 > $@
+
+test: $(VENV)/.installed-dev lint ## everything that CI checks: lint, types, layers, all tests with coverage
+	scripts/install_system_packages.sh test
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term
+
+test-fast: $(VENV)/.installed-dev lint ## the same without the slow tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed-dev ## measure: features, TreeSHAP, serving footprint
+	$(BIN)/python -m tests.benchmarks.features
+	$(BIN)/python -m tests.benchmarks.treeshap
+	$(BIN)/python -m tests.benchmarks.serving_footprint
+
+handbook: $(VENV)/.installed-dev ## reproduce the Fraud Detection Handbook's table (needs its data, see FRAUD_SHARED_DATA)
+	$(BIN)/python -m tests.benchmarks.handbook
+
+lock: ## renew constraints.txt from the newest versions that fit
+	scripts/lock.sh $(PYTHON)
+
+clean: ## remove the virtual environment and everything the product wrote here
+	rm -rf $(VENV) $(FRAUD_HOME) build ./*.egg-info

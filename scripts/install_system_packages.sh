@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Install the Debian packages that a target needs, if they are not there.
+#   build   a C compiler, for the TreeSHAP kernel
+#   test    what the tests start or look at besides
+set -euo pipefail
+
+declare -A commands=([gcc]=gcc)
+target=${1:?usage: install_system_packages.sh build|test}
+case $target in
+  build) needed=(gcc) ;;
+  test) needed=(gcc) ;;
+  *) echo "unknown target '$target'; allowed: build, test" >&2; exit 2 ;;
+esac
+
+missing=()
+for command in "${needed[@]}"; do
+  command -v "$command" >/dev/null || missing+=("${commands[$command]}")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+if ! command -v apt-get >/dev/null; then
+  echo "missing: ${missing[*]}; install them with this system's package manager" >&2
+  exit 1
+fi
+run=()
+[ "$(id -u)" -eq 0 ] || run=(sudo)
+"${run[@]}" apt-get update -qq
+"${run[@]}" apt-get install -qq -y --no-install-recommends "${missing[@]}" libc6-dev

@@ -1,0 +1,22 @@
+"""Fixtures that every package's tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bentos.core.settings import TrainingSettings, load_settings
+
+
+@pytest.fixture(scope="session")
+def fdh_folder() -> Path:
+    """Folder of the Fraud Detection Handbook's data; tests that need it skip without, but fail in CI."""
+    folder = load_settings(TrainingSettings).shared_data / "fdh"
+    if not (folder / "fdh_transactions_raw.parquet").is_file():
+        message = f"the handbook's data is not at {folder}; set FRAUD_SHARED_DATA to the folder that holds fdh/"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return folder
