@@ -26,7 +26,7 @@ _LOGGER = logging.getLogger(__name__)
 _BUSY_SECONDS: Final = 2.0
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS state (kind INTEGER, key BLOB, data BLOB NOT NULL, PRIMARY KEY (kind, key));
+CREATE TABLE IF NOT EXISTS state (key BLOB PRIMARY KEY, data BLOB NOT NULL);
 """
 
 
@@ -113,21 +113,18 @@ class EmbeddedStore:
             for kind, state in states.items():
                 after = state.add(event, kind)
                 if after is not state:
-                    self._write(connection, kind, keys[kind], after)
+                    self._write(connection, keys[kind], after)
         return states
 
     @staticmethod
     def _read(connection: sqlite3.Connection, keys: dict[KeyKind, bytes]) -> dict[KeyKind, KeyState]:
-        rows = connection.execute(
-            "SELECT kind, data FROM state WHERE (kind, key) IN (VALUES (?, ?), (?, ?), (?, ?))",
-            [part for kind, key in keys.items() for part in (KINDS.index(kind), key)],
-        ).fetchall()
-        found = {KINDS[index]: KeyState.from_bytes(data) for index, data in rows}
-        return {kind: found.get(kind, KeyState.empty()) for kind in keys}
+        rows = connection.execute("SELECT key, data FROM state WHERE key IN (?, ?, ?)", list(keys.values()))
+        found = {key: KeyState.from_bytes(data) for key, data in rows.fetchall()}
+        return {kind: found.get(key, KeyState.empty()) for kind, key in keys.items()}
 
     @staticmethod
-    def _write(connection: sqlite3.Connection, kind: KeyKind, key: bytes, state: KeyState) -> None:
-        connection.execute("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", (KINDS.index(kind), key, state.to_bytes()))
+    def _write(connection: sqlite3.Connection, key: bytes, state: KeyState) -> None:
+        connection.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (key, state.to_bytes()))
 
     @staticmethod
     def _defaults(transaction: Transaction) -> FeatureRow:
@@ -154,7 +151,7 @@ class EmbeddedStore:
             with self._transaction() as connection:
                 for kind, state in self._read(connection, keys).items():
                     labelled = state.label(identity, microseconds(transaction.timestamp), label_time)
-                    self._write(connection, kind, keys[kind], labelled)
+                    self._write(connection, keys[kind], labelled)
         except sqlite3.Error as error:
             raise Unavailable(f"the feature store {self._path} cannot be written: {error}") from error
 
@@ -178,10 +175,10 @@ class EmbeddedStore:
                 if connection.execute("SELECT 1 FROM about WHERE name = 'filled_at'").fetchone():
                     return False
                 connection.execute("INSERT INTO about VALUES ('filled_at', ?)", (str(snapshot.taken_at),))
-                for index, kind in enumerate(KINDS):
-                    rows = ((index, key, state.to_bytes()) for key, state in snapshot.states[kind.name])
+                for kind in KINDS:
+                    rows = ((key, state.to_bytes()) for key, state in snapshot.states[kind.name])
                     # A state that live traffic has begun stays: it is newer than the snapshot.
-                    connection.executemany("INSERT OR IGNORE INTO state VALUES (?, ?, ?)", rows)
+                    connection.executemany("INSERT OR IGNORE INTO state VALUES (?, ?)", rows)
         except sqlite3.Error as error:
             raise Unavailable(f"the feature store {self._path} cannot be filled: {error}") from error
         return True
