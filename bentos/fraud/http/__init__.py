@@ -1,0 +1,1 @@
+"""HTTP: requests to calls of the predictor, answers and errors to responses."""

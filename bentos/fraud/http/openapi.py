@@ -1,0 +1,89 @@
+"""What BentoML's OpenAPI document leaves out: query parameters, and how errors really look."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any, Final, get_args
+
+from bentos.fraud.answers import Health, Problem
+from bentos.fraud.http.problems import JSON, PROBLEM_JSON
+from bentos.fraud.options import DEFAULT_OPTIONS, Explain
+
+__all__ = ["completed"]
+
+_ABOUT: Final = "Scores card transactions for fraud, and says why. Errors are problem documents (RFC 9457)."
+_PREFIX: Final = "#/components/schemas/"
+_REQUEST_ID: Final[dict[str, Any]] = {
+    "name": "x-request-id",
+    "in": "header",
+    "description": "Names the request in answers and logs; made when absent.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},
+}
+_EXPLAIN: Final[dict[str, Any]] = {
+    "name": "explain",
+    "in": "query",
+    "description": "Which answers get reasons: none, those that are not approved, or all.",
+    "schema": {"type": "string", "enum": list(get_args(Explain)), "default": DEFAULT_OPTIONS.explain},
+}
+_RECORD: Final[dict[str, Any]] = {
+    "name": "record",
+    "in": "query",
+    "description": "Whether the transaction becomes part of the history behind later features.",
+    "schema": {"type": "boolean", "default": DEFAULT_OPTIONS.record},
+}
+_PARAMETERS: Final = {"/predict": [_EXPLAIN, _RECORD, _REQUEST_ID], "/explain": [_REQUEST_ID]}
+_CALL_ERRORS: Final = (
+    HTTPStatus.METHOD_NOT_ALLOWED,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+_PAGES: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "/health": (
+        "State of the service and of each thing it needs.",
+        {JSON: {"schema": {"$ref": f"{_PREFIX}Health"}}},
+    ),
+    "/model": ("The model card.", {JSON: {"schema": {"type": "object"}}}),
+    "/metrics": ("Metrics of all workers, for Prometheus.", {"text/plain": {"schema": {"type": "string"}}}),
+    "/livez": ("Answers as long as the worker does.", {"text/plain": {"schema": {"type": "string"}}}),
+    "/readyz": ("Answers when the worker can predict.", {"text/plain": {"schema": {"type": "string"}}}),
+}
+
+
+def completed(document: dict[str, Any]) -> dict[str, Any]:
+    """BentoML's document with the calls' parameters, their errors, and the pages that are not calls.
+
+    Parameters
+    ----------
+    document
+        As ``bentoml.Service.openapi_spec`` gives it; changed in place.
+    """
+    document["info"] = {"title": "fraud_detector", "version": document["info"]["version"], "description": _ABOUT}
+    paths, schemas = document["paths"], document["components"]["schemas"]
+    for path, parameters in _PARAMETERS.items():
+        operation = paths[path]["post"]
+        operation["parameters"] = parameters
+        operation["requestBody"]["required"] = True
+        # A marker of BentoML's clients, which read it elsewhere; OpenAPI does not know it.
+        operation["requestBody"]["content"][JSON]["schema"].pop("root_input", None)
+        operation["responses"] = {
+            str(HTTPStatus.OK.value): operation["responses"][HTTPStatus.OK.value],
+            **{str(status.value): _problem_response(status) for status in _CALL_ERRORS},
+        }
+    for path, (description, content) in _PAGES.items():
+        response = {"description": description, "content": content}
+        paths[path] = {"get": {"description": description, "tags": ["Infrastructure"], "responses": {"200": response}}}
+    for model in (Problem, Health):
+        schema = model.model_json_schema(ref_template=_PREFIX + "{model}")
+        schemas.update(schema.pop("$defs", {}))
+        schemas[model.__name__] = schema
+    return document
+
+
+def _problem_response(status: HTTPStatus) -> dict[str, Any]:
+    return {
+        "description": status.phrase,
+        "content": {PROBLEM_JSON: {"schema": {"$ref": f"{_PREFIX}Problem"}}},
+    }

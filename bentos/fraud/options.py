@@ -1,0 +1,98 @@
+"""The options of a call: its query parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias, get_args
+
+from bentos.core.errors import FieldError, InvalidInput
+
+__all__ = ["DEFAULT_OPTIONS", "Explain", "PredictOptions", "no_options", "predict_options"]
+
+Explain: TypeAlias = Literal["none", "flagged", "all"]
+_EXPLAIN: Final[dict[str, Explain]] = {value: value for value in get_args(Explain)}
+_FLAG: Final = {"true": True, "false": False}
+
+
+@dataclass(frozen=True, slots=True)
+class PredictOptions:
+    """Options of a prediction.
+
+    Parameters
+    ----------
+    explain
+        Which answers get reasons: none, those that are not approved, or all.
+    record
+        Whether the transaction becomes part of the history that later features are made from.
+    """
+
+    explain: Explain = "flagged"
+    record: bool = True
+
+
+DEFAULT_OPTIONS: Final = PredictOptions()
+
+
+def predict_options(parameters: Iterable[tuple[str, str]]) -> PredictOptions:
+    """Read the options of /predict.
+
+    Raises
+    ------
+    InvalidInput
+        For an unknown parameter (a misspelt one would silently be lost), a repeated one, or another value.
+    """
+    errors: list[FieldError] = []
+    explain: Explain = DEFAULT_OPTIONS.explain
+    record = DEFAULT_OPTIONS.record
+    for name, value in _once(parameters, ("explain", "record"), errors):
+        if name == "explain":
+            explain = _EXPLAIN.get(value, explain)
+            _check(name, value, _EXPLAIN, errors)
+        else:
+            record = _FLAG.get(value, record)
+            _check(name, value, _FLAG, errors)
+    if errors:
+        raise InvalidInput(errors)
+    return PredictOptions(explain, record)
+
+
+def no_options(parameters: Iterable[tuple[str, str]]) -> None:
+    """Refuse every parameter, of a call that has none.
+
+    Raises
+    ------
+    InvalidInput
+        When there is one.
+    """
+    errors: list[FieldError] = []
+    for _ in _once(parameters, (), errors):
+        pass
+    if errors:
+        raise InvalidInput(errors)
+
+
+def _once(
+    parameters: Iterable[tuple[str, str]], known: tuple[str, ...], errors: list[FieldError]
+) -> Iterable[tuple[str, str]]:
+    seen: set[str] = set()
+    for name, value in parameters:
+        if name not in known:
+            allowed = " and ".join(known) if known else "none"
+            errors.append(FieldError(_printable(name), f"unknown query parameter, this call knows {allowed}"))
+        elif name in seen:
+            errors.append(FieldError(name, "given more than once"))
+        else:
+            seen.add(name)
+            yield name, value
+
+
+def _check(name: str, value: str, allowed: Iterable[str], errors: list[FieldError]) -> None:
+    if value not in allowed:
+        errors.append(FieldError(name, f"must be one of {', '.join(allowed)}, got {_printable(value)!r}"))
+
+
+def _printable(text: str) -> str:
+    # Whatever came in the address goes back in an error: keep it short and harmless.
+    shortened = text if len(text) <= 40 else text[:40] + "…"
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in shortened)

@@ -1,0 +1,144 @@
+"""The model: from feature rows to scores, decisions and contributions. Knows nothing of transports or stores."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import ArrayLike, NDArray
+
+from bentos.core.artifact import Artifact, ModelCard
+from bentos.core.errors import ArtifactCorrupt, Unavailable
+from bentos.core.explain import Explainer, Reason, load_explainer, top_reasons
+from bentos.core.features.definitions import FEATURE_NAMES
+from bentos.fraud.answers import Decision, ModelVersion, ThresholdPair
+
+__all__ = ["Scorer", "decide"]
+
+FloatArray = NDArray[np.float64]
+
+_INPUT: Final = "features"
+_OUTPUTS: Final = ["raw_score", "score"]
+#: Relative; what float32 costs a network's logits.
+_NEAR: Final = 1e-4
+
+#: onnxruntime raises many unrelated classes; this is their only common ground.
+_OrtError: Final[tuple[type[Exception], ...]] = tuple(
+    kind
+    for kind in vars(ort.capi.onnxruntime_pybind11_state).values()
+    if isinstance(kind, type) and issubclass(kind, Exception)
+)
+_NO_SCORE: Final[tuple[type[Exception], ...]] = (Unavailable, ValueError, *_OrtError)
+
+
+def decide(score: float, thresholds: ThresholdPair) -> Decision:
+    """Block from ``thresholds.block`` on, else review from ``thresholds.review`` on, else approve."""
+    if score >= thresholds.block:
+        return "block"
+    return "review" if score >= thresholds.review else "approve"
+
+
+class Scorer:
+    """One loaded artifact. Safe for use by several threads.
+
+    Parameters
+    ----------
+    artifact
+        Verified; the session is made from its bytes, so no file can change in between.
+    threads
+        Threads of one call of the model.
+
+    Raises
+    ------
+    ArtifactError
+        When its explainer cannot be loaded.
+    ArtifactCorrupt
+        When its model cannot be loaded, or is not one row in, two numbers out.
+    """
+
+    def __init__(self, artifact: Artifact, *, threads: int = 1) -> None:
+        self.card: ModelCard = artifact.card
+        self.digest: str = artifact.digest
+        self.model = ModelVersion(name=artifact.card.name, version=artifact.card.version)
+        self.thresholds = ThresholdPair(review=artifact.thresholds.review, block=artifact.thresholds.block)
+        self._session = _session(artifact.onnx, threads)
+        self._explainer: Explainer = load_explainer(artifact.kind, artifact.explainer)
+        self._try_out()
+
+    @property
+    def base_value(self) -> float:
+        """Raw score that the model gives without knowing any feature."""
+        return self._explainer.base_value
+
+    def score(self, rows: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Raw scores and scores.
+
+        Parameters
+        ----------
+        rows
+            float64 [n, 21] in the order of ``FEATURES``; cast to float32, as in training.
+
+        Returns
+        -------
+        tuple
+            Raw scores (the forest's probability or the network's logit difference) and calibrated probabilities,
+            each float64 [n].
+
+        Raises
+        ------
+        Unavailable
+            When the model yields what is no score: every comparison with NaN is false, so it would be approved.
+        """
+        raw, score = self._session.run(_OUTPUTS, {_INPUT: rows.astype(np.float32)})
+        raw, score = _column(raw), _column(score)
+        if not (np.isfinite(raw).all() and ((score >= 0) & (score <= 1)).all()):
+            raise Unavailable("the model yields scores that are not numbers from 0 to 1")
+        return raw, score
+
+    def contributions(self, rows: FloatArray) -> FloatArray:
+        """Contribution of every feature to the raw score, float64 [n, 21]; see :meth:`score` for the rows."""
+        return self._explainer.contributions(rows.astype(np.float32))
+
+    def reasons(self, row: FloatArray, contributions: FloatArray) -> list[Reason]:
+        """The three largest contributions of one row, float64 [21] each, with words."""
+        return top_reasons(row, contributions)
+
+    def _try_out(self) -> None:
+        # The first run of a session allocates, and a wrong model is better found here than by a customer.
+        row = np.zeros((1, len(FEATURE_NAMES)))
+        try:
+            raw, _ = self.score(row)
+        except _NO_SCORE as error:
+            raise ArtifactCorrupt(f"the artifact's model cannot score a row: {error}") from error
+        total = self.base_value + float(self.contributions(row).sum())
+        if abs(total - float(raw[0])) > _NEAR * max(1.0, abs(total)):
+            raise ArtifactCorrupt(
+                f"the artifact's explainer does not belong to its model: contributions sum up to {total}, the raw score"
+                f" is {float(raw[0])}; export the model again"
+            )
+
+
+def _session(model: bytes, threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # A spinning thread burns the core that the next request needs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # One row needs no arena, which would keep the largest batch's memory forever.
+    options.enable_cpu_mem_arena = False
+    try:
+        session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except _OrtError as error:
+        raise ArtifactCorrupt(f"the artifact's model cannot be loaded: {error}") from error
+    found = [item.name for item in session.get_inputs()], [item.name for item in session.get_outputs()]
+    if found[0] != [_INPUT] or not set(_OUTPUTS) <= set(found[1]):
+        raise ArtifactCorrupt(
+            f"the artifact's model has inputs {found[0]} and outputs {found[1]}, expected {[_INPUT]} and {_OUTPUTS}"
+        )
+    return session
+
+
+def _column(values: ArrayLike) -> FloatArray:
+    return np.asarray(values, np.float64).reshape(-1)
