@@ -1,0 +1,1 @@
+"""From raw transactions to a registered, exported model."""

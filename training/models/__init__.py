@@ -1,0 +1,1 @@
+"""Models: configuration, imbalance strategies, forest, network, calibration, training."""
