@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 
@@ -19,7 +20,9 @@ from pydantic import (
 from bentos.core.errors import FieldError, InvalidInput
 
 __all__ = [
+    "EARLIEST",
     "LABEL_COLUMNS",
+    "LATEST",
     "MAXIMUM_AMOUNT",
     "TRANSACTION_COLUMNS",
     "Transaction",
@@ -50,20 +53,25 @@ TRANSACTION_COLUMNS: Final[dict[str, str]] = {
 #: that it arrived in time, that is at most the label delay after the transaction.
 LABEL_COLUMNS: Final[dict[str, str]] = {"is_fraud": "bool", "label_timestamp": "datetime64[us, UTC]"}
 
-_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-_LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+#: Instants from EARLIEST to before LATEST are taken.
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
+
+
+_RFC_3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)?")
 
 
 def _textual(value: object) -> object:
-    # Pydantic would read a bare number as seconds since 1970, which says nothing of the customer's clock.
-    if isinstance(value, str | datetime):
+    # Pydantic would read a number, bare or as text, as seconds since 1970, which says nothing of the customer's clock.
+    # A missing offset is left to pydantic, which says so.
+    if isinstance(value, datetime) or (isinstance(value, str) and _RFC_3339.fullmatch(value)):
         return value
     raise ValueError("expected RFC 3339 text with an offset, such as 2026-01-31T12:00:00+01:00")
 
 
 def _in_range(value: datetime) -> datetime:
-    if not _EARLIEST <= value < _LATEST:
-        raise ValueError(f"must lie from {_EARLIEST.date()} to before {_LATEST.date()}, got {value.isoformat()}")
+    if not EARLIEST <= value < LATEST:
+        raise ValueError(f"must lie from {EARLIEST.date()} to before {LATEST.date()}, got {value.isoformat()}")
     return value
 
 
@@ -122,7 +130,7 @@ class Transaction(BaseModel):
 
 def microseconds(instant: datetime) -> int:
     """Microseconds since 1970-01-01T00:00Z, exactly."""
-    return (instant - _EARLIEST) // timedelta(microseconds=1)
+    return (instant - EARLIEST) // timedelta(microseconds=1)
 
 
 def field_errors(error: ValidationError, prefix: str = "") -> list[FieldError]:

@@ -44,6 +44,8 @@ def test_the_least_that_is_needed() -> None:
         ({"timestamp": "2026-11-20T23:59:59"}, "timestamp"),
         ({"timestamp": "yesterday"}, "timestamp"),
         ({"timestamp": 1_700_000_000}, "timestamp"),
+        ({"timestamp": "1700000000"}, "timestamp"),
+        ({"timestamp": "2026-11-20T25:00:00Z"}, "timestamp"),
         ({"timestamp": "1969-12-31T23:59:59Z"}, "timestamp"),
         ({"timestamp": "9999-12-31T23:59:59-23:59"}, "timestamp"),
         ({"customer_latitude": 91, "customer_longitude": 0}, "customer_latitude"),

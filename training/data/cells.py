@@ -28,9 +28,6 @@ def identifiers(column: pa.ChunkedArray, name: str, target: str, found: Findings
         The column holds neither text nor numbers.
     """
     kind = column.type
-    if pa.types.is_dictionary(kind):
-        column = column.cast(kind.value_type)
-        kind = column.type
     if pa.types.is_floating(kind):
         # Whole numbers with gaps are often stored so.
         values = column.cast(pa.float64()).to_numpy()
@@ -38,12 +35,7 @@ def identifiers(column: pa.ChunkedArray, name: str, target: str, found: Findings
         found.add(wrong, target, column, "is no whole number; names are text or whole numbers")
         whole = np.where(wrong | np.isnan(values), 0, values).astype(np.int64)
         column = pa.chunked_array([pa.array(whole, mask=np.isnan(values))])
-    elif not (
-        pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_integer(kind)
-        or pa.types.is_boolean(kind)
-    ):
+    elif not (pa.types.is_string(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
         raise DataError(f"column {name} holds {kind}; {target} needs text or whole numbers")
     text: pd.Series[Any] = column.cast(pa.string()).fill_null("").to_pandas()
     return text.astype("str")
@@ -62,7 +54,7 @@ def numbers(column: pa.ChunkedArray, decimal: str, name: str, target: str, found
         return np.array(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
     if pa.types.is_null(kind):
         return np.full(len(column), np.nan)
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+    if not pa.types.is_string(kind):
         raise DataError(f"column {name} holds {kind}; {target} needs numbers")
     plain = column if decimal == "." else pc.replace_substring(column, ",", ".")
     right = pc.fill_null(pc.match_substring_regex(plain, _NUMBER), False)

@@ -125,9 +125,20 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Batch]:
             for batch in file.iter_batches(_BATCH_ROWS, columns=list(columns)):
                 lines = np.arange(line, line + len(batch))
                 line += len(batch)
-                yield Batch(pa.Table.from_batches([batch]), lines, pd.DataFrame(columns=list(REFUSED_COLUMNS)))
+                yield Batch(_plain(pa.Table.from_batches([batch])), lines, pd.DataFrame(columns=list(REFUSED_COLUMNS)))
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{path} cannot be read from row {line:,} on, it is damaged: {error}") from error
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """The same values, with one type for all the ways in which Parquet files hold text."""
+    for number, item in enumerate(table.schema):
+        kind = item.type.value_type if pa.types.is_dictionary(item.type) else item.type
+        text = pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+        if text or kind != item.type:
+            plain = table.column(number).cast(kind).cast(pa.string() if text else kind)
+            table = table.set_column(number, item.name, plain)
+    return table
 
 
 def _open_csv(path: Path, mapping: Mapping) -> IO[str]:

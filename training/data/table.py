@@ -21,6 +21,7 @@ __all__ = [
     "CANONICAL_COLUMNS",
     "Summary",
     "TableHasher",
+    "arrow_table",
     "canonical_schema",
     "read_transactions",
     "summarise",
@@ -47,6 +48,21 @@ def canonical_schema() -> pa.Schema:
         "datetime64[us, UTC]": pa.timestamp("us", "UTC"),
     }
     return pa.schema([(name, kinds[dtype]) for name, dtype in CANONICAL_COLUMNS.items()])
+
+
+def arrow_table(table: pd.DataFrame) -> pa.Table:
+    """A canonical table, or a piece of one, as Arrow."""
+    import pyarrow as pa
+
+    columns = []
+    for item in canonical_schema():
+        column = table[item.name]
+        if pa.types.is_timestamp(item.type):
+            # Arrow's own conversion of pandas asks zoned columns for values in a way that pandas deprecates.
+            columns.append(pa.array(column.dt.tz_convert(None).to_numpy("datetime64[us]")).cast(item.type))
+        else:
+            columns.append(pa.array(column, type=item.type, from_pandas=False))
+    return pa.table(columns, schema=canonical_schema())
 
 
 @dataclass
@@ -121,18 +137,15 @@ def write_transactions(pieces: Iterable[pd.DataFrame], path: Path) -> Summary:
     DataError
         The file cannot be written, for example because the disk is full.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = canonical_schema()
     summary = Summary()
     try:
         with atomic_file(path) as stream:
-            writer = pq.ParquetWriter(stream, schema, compression="zstd")
+            writer = pq.ParquetWriter(stream, canonical_schema(), compression="zstd")
             try:
                 for piece in pieces:
-                    rows = pa.Table.from_pandas(piece, schema=schema, preserve_index=False)
-                    writer.write_table(rows.replace_schema_metadata(None), row_group_size=max(1, len(piece)))
+                    writer.write_table(arrow_table(piece), row_group_size=max(1, len(piece)))
                     summary.add(piece)
             except BaseException:
                 _abandon(writer)

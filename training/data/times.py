@@ -61,7 +61,7 @@ def parse_times(
         time, offset = _elapsed(column, how, target, found)
     elif pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
         time, offset = _typed(column, how, target, found)
-    elif not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+    elif not pa.types.is_string(column.type):
         raise DataError(
             f"column {how.column} holds {column.type}; kind: {how.kind} needs text or timestamps, and numbers that"
             " count from a start need kind: elapsed"

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter, ValidationError
 
-from bentos.core.transaction import _EARLIEST, _LATEST, Identifier, Transaction
+from bentos.core.transaction import EARLIEST, LATEST, Identifier, Transaction
 from training.data.findings import Findings
 
 __all__ = ["duplicate_ids", "validate"]
@@ -80,8 +80,8 @@ def _check_range(found: Findings, table: pd.DataFrame, column: str) -> None:
 def _check_time(found: Findings, table: pd.DataFrame) -> None:
     times = table["timestamp"]
     found.add(times.isna().to_numpy(), "timestamp", times, "is empty or no time")
-    outside = ((times < _EARLIEST) | (times >= _LATEST)).to_numpy()
-    found.add(outside, "timestamp", times, f"must lie from {_EARLIEST.date()} to before {_LATEST.date()}")
+    outside = ((times < EARLIEST) | (times >= LATEST)).to_numpy()
+    found.add(outside, "timestamp", times, f"must lie from {EARLIEST.date()} to before {LATEST.date()}")
     offset = table["utc_offset_seconds"]
     found.add(
         (offset.abs() > _LONGEST_OFFSET_SECONDS).to_numpy(), "utc_offset_seconds", offset, "must be less than a day"

@@ -30,6 +30,7 @@ def _split(labels: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
     return train, test
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["later fifth", "stratified"])
 def test_the_features_tell_frauds(data: tuple[np.ndarray, np.ndarray], kind: str) -> None:
     rows, labels = data

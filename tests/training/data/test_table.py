@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +17,7 @@ from training.data.synthetic import GeneratorConfig, generate_chunks, generate_t
 from training.data.table import (
     CANONICAL_COLUMNS,
     TableHasher,
+    arrow_table,
     read_transactions,
     summarise,
     table_hash,
@@ -40,7 +39,7 @@ def test_what_is_written_is_read(table: pd.DataFrame, tmp_path: Path) -> None:
     assert pq.ParquetFile(path).metadata.num_row_groups == 2
     assert (summary.rows, summary.frauds, summary.days) == (600, 30, 90)
     assert summary.customer_ids == set(table["customer_id"])
-    assert os.listdir(path.parent) == [path.name]
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_the_same_table_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -53,8 +52,7 @@ def test_the_same_table_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_the_hash_is_that_of_the_content(table: pd.DataFrame, tmp_path: Path) -> None:
     digest = table_hash(table)
     path = tmp_path / "other.parquet"
-    arrow = pa.Table.from_pandas(table, preserve_index=False)
-    pq.write_table(arrow, path, compression="snappy", row_group_size=17, use_dictionary=False)
+    pq.write_table(arrow_table(table), path, compression="snappy", row_group_size=17, use_dictionary=False)
     assert table_hash(read_transactions(path)) == digest
     hasher = TableHasher()
     for begin in range(0, len(table), 41):
@@ -70,7 +68,7 @@ def test_one_changed_cell_changes_the_hash(table: pd.DataFrame, column: str) -> 
     new: object = {"str": f"{old}x", "bool": False}.get(CANONICAL_COLUMNS[column])
     if new is None:
         new = old + pd.Timedelta(microseconds=1) if CANONICAL_COLUMNS[column].startswith("date") else old + 1
-        if new != new:  # NaN at an online merchant
+        if np.isnan(new) if isinstance(new, float) else False:  # NaN at an online merchant
             new = 1.0
     changed.loc[row, column] = new
     assert table_hash(changed) != table_hash(table)
@@ -95,7 +93,7 @@ def test_pieces_of_a_table_have_its_columns() -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no table of transactions at .*training generate"):
+    with pytest.raises(DataError, match=r"no table of transactions at .*training generate"):
         read_transactions(tmp_path / "none.parquet")
 
 
@@ -110,16 +108,18 @@ def test_a_truncated_file_is_refused(table: pd.DataFrame, tmp_path: Path) -> Non
 
 def test_wrong_columns_are_named(table: pd.DataFrame, tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
-    table.drop(columns=["amount", "is_fraud"]).to_parquet(path)
-    with pytest.raises(DataError, match="lacks amount, is_fraud; it has transaction_id.*training ingest"):
+    arrow = arrow_table(table)
+    pq.write_table(arrow.drop_columns(["amount", "is_fraud"]), path)
+    with pytest.raises(DataError, match=r"lacks amount, is_fraud; it has transaction_id.*training ingest"):
         read_transactions(path)
-    table.assign(amount="much", timestamp=table["timestamp"].dt.tz_convert(None)).to_parquet(path)
+    texts, naive = arrow["amount"].cast(pa.string()), arrow["timestamp"].cast(pa.timestamp("us"))
+    pq.write_table(arrow.set_column(4, "amount", texts).set_column(5, "timestamp", naive), path)
     with pytest.raises(DataError, match=r"amount is .*string, must be double; timestamp is timestamp\[us\], must be"):
         read_transactions(path)
-    table.assign(customer_id=table["customer_id"].where(table.index != 3)).to_parquet(path)
+    pq.write_table(arrow.set_column(1, "customer_id", pa.array([None, *arrow["customer_id"].to_pylist()[1:]])), path)
     with pytest.raises(DataError, match="customer_id is empty in 1 rows"):
         read_transactions(path)
-    table.iloc[::-1].to_parquet(path)
+    pq.write_table(arrow_table(table.iloc[::-1]), path)
     with pytest.raises(DataError, match="not in order of timestamp"):
         read_transactions(path)
 
@@ -135,7 +135,7 @@ def test_a_failure_while_writing_leaves_what_was_there(table: pd.DataFrame, tmp_
     with pytest.raises(KeyboardInterrupt):
         write_transactions(pieces(), path)
     assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["t.parquet"]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 _FULL = """
@@ -154,11 +154,10 @@ except DataError as error:
 
 def test_no_space_leaves_nothing(tmp_path: Path) -> None:
     """The kernel refuses to let the file grow, as it does on a full disk."""
-    assert resource.RLIMIT_FSIZE
     path = tmp_path / "t.parquet"
     done = subprocess.run([sys.executable, "-c", _FULL, str(path)], capture_output=True, text=True, check=True)
     assert "cannot be written: File too large; nothing was left there. Check space" in done.stdout
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_is_named(table: pd.DataFrame, tmp_path: Path) -> None:
