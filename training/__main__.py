@@ -30,6 +30,7 @@ STEPS: Final = (
     Step("generate", "training.data.commands", "Make synthetic transactions."),
     Step("ingest", "training.data.commands", "Bring raw transactions, CSV or Parquet, into the canonical form."),
     Step("features", "training.features_file", "Compute the 21 features of a table of transactions."),
+    Step("snapshot", "training.run", "Write the feature state that a fresh server starts with."),
     Step("train", "training.models.commands", "Train a model, evaluate it on the later part, register it."),
     Step("tune", "training.tune.commands", "Search hyper-parameters; resumes, and several processes can share it."),
     Step("evaluate", "training.evaluate.commands", "Evaluate a model: metrics, intervals, pictures."),
@@ -38,6 +39,7 @@ STEPS: Final = (
     Step("models", "training.registry.commands", "List the registered versions."),
     Step("promote", "training.registry.commands", "Make a version the champion, if it is good enough."),
     Step("export", "training.registry.commands", "Write the artifact of a version to a folder."),
+    Step("run", "training.run", "Train, register and promote: from transactions to a champion in one."),
 )
 
 

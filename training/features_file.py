@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,7 +53,10 @@ def write_features(table: pd.DataFrame, path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows = pa.Table.from_pandas(table[list(FEATURE_COLUMNS)], preserve_index=False)
+    with warnings.catch_warnings():
+        # pyarrow still reads Series.values of instants with a time zone.
+        warnings.filterwarnings("ignore", message="Series.values returning", category=DeprecationWarning)
+        rows = pa.Table.from_pandas(table[list(FEATURE_COLUMNS)], preserve_index=False)
     about = {"format": _FORMAT, "schema": FEATURE_SCHEMA, "features": list(FEATURE_NAMES)}
     rows = rows.replace_schema_metadata({_METADATA: json.dumps(about).encode()})
     try:

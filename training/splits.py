@@ -50,7 +50,7 @@ def days(table: pd.DataFrame) -> NDArray[np.int64]:
     return _microseconds(table) // _MICROSECONDS_A_DAY
 
 
-def prequential(
+def prequential(  # noqa: PLR0913 - every length of the protocol has a name
     table: pd.DataFrame,
     *,
     first_train_day: date,
@@ -60,6 +60,7 @@ def prequential(
     folds: int = 4,
     step_days: int = 7,
     remove_known_frauds: bool = True,
+    known_days: int | None = None,
 ) -> list[Fold]:
     """Folds that move through time: fold i trains from ``first_train_day`` + i · ``step_days`` on.
 
@@ -70,6 +71,9 @@ def prequential(
     ----------
     table
         With customer_id, timestamp and is_fraud.
+    known_days
+        Only frauds in the last so many days of training make a customer known; None means all of them. With it, models
+        trained on more days meet the same test rows.
 
     Raises
     ------
@@ -97,13 +101,14 @@ def prequential(
     found = []
     for first in range(start, start + folds * step_days, step_days):
         after = first + train_days
+        since = first if known_days is None else after - known_days
         train = np.flatnonzero((day >= first) & (day < after)).astype(np.int64)
         tests = []
         for number in range(test_days):
             of_day = np.flatnonzero(day == after + delay_days + number).astype(np.int64)
             if remove_known_frauds:
                 # The handbook adds, before test day number k, the frauds of the day train_days + k - 1 after the first.
-                known = np.unique(customer[(day >= first) & (day < after + number) & fraud])
+                known = np.unique(customer[(day >= since) & (day < after + number) & fraud])
                 of_day = of_day[~np.isin(customer[of_day], known)]
             tests.append(of_day)
         fold = Fold(train, np.concatenate(tests), str(_day(first)))

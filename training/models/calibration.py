@@ -21,6 +21,7 @@ __all__ = ["Calibration", "fit_calibration", "identity_calibration"]
 Floats = NDArray[np.float64]
 
 _STEPS: Final = 100
+_HALVINGS: Final = 60
 
 
 @dataclass(frozen=True)
@@ -102,26 +103,30 @@ def fit_calibration(kind: Literal["probability", "logit"], raw: Floats, labels: 
 
 
 def _maximise(z: Floats, targets: Floats, share: float) -> tuple[float, float]:
-    """Newton's method on the concave log likelihood, with halved steps where a full one overshoots."""
-    inputs = np.column_stack([z, np.ones_like(z)])
+    """Slope and intercept, by Newton's method on the concave log likelihood; a step that overshoots is halved."""
+    centre, spread = float(z.mean()), float(z.std())
+    if not spread > 1e-12 * (1 + abs(centre)):
+        return 0.0, 0.0
+    inputs = np.column_stack([(z - centre) / spread, np.ones_like(z)])
     beta = np.array([0.0, np.log(max(share, 1e-9)) - np.log1p(-min(share, 1 - 1e-9))])
     best = _loss(inputs @ beta, targets)
     for _ in range(_STEPS):
         chance = _sigmoid(inputs @ beta)
         gradient = inputs.T @ (chance - targets)
         weight = np.maximum(chance * (1 - chance), 1e-12)
-        # The ridge keeps the step defined when every score is the same.
-        curvature = (inputs * weight[:, None]).T @ inputs + 1e-9 * np.eye(2)
-        step = np.linalg.solve(curvature, gradient)
-        scale = 1.0
-        while scale > 1e-6 and _loss(inputs @ (beta - scale * step), targets) > best:
-            scale /= 2
-        beta = beta - scale * step
-        improved = best - _loss(inputs @ beta, targets)
-        best -= improved
-        if improved <= 1e-12 * max(1.0, best):
+        step = np.linalg.solve((inputs * weight[:, None]).T @ inputs, gradient)
+        for _ in range(_HALVINGS):
+            loss = _loss(inputs @ (beta - step), targets)
+            if loss < best:
+                break
+            step = step / 2
+        else:
             break
-    return float(beta[0]), float(beta[1])
+        beta, improved, best = beta - step, best - loss, loss
+        if improved <= 1e-13 * best:
+            break
+    slope = float(beta[0]) / spread
+    return slope, float(beta[1]) - slope * centre
 
 
 def _loss(logits: Floats, targets: Floats) -> float:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from numbers import Number
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from bentos.core.errors import DataError
+from bentos.core.features import FEATURE_NAMES
 from training.models.trained import TrainedModel
 
 __all__ = ["model_digest"]
+
+#: Where sklearn keeps trees of gradient boosting and rows of neighbours.
+_PRIVATE: Final = ("_predictors", "_baseline_prediction", "_fit_X", "_y")
 
 
 def model_digest(trained: TrainedModel) -> str:
@@ -28,28 +32,30 @@ def model_digest(trained: TrainedModel) -> str:
     """
     digest = hashlib.sha256()
     calibration = trained.calibration
-    known = {
+    known: dict[str, Any] = {
         "kind": trained.kind,
         "calibration": [calibration.input, calibration.slope, calibration.intercept, calibration.shrink],
         "steps": [_learned(step) for _, step in trained.pipeline.steps if not hasattr(step, "fit_resample")],
     }
+    if trained.kind == "other":
+        # Some estimators keep what they learned under private names; what they say of any rows tells it too.
+        known["scores"] = trained.raw_score(np.random.default_rng(0).lognormal(1, 2, (512, len(FEATURE_NAMES))))
     for piece in _walk(known, "model"):
         digest.update(piece)
     return digest.hexdigest()
 
 
 def _learned(step: Any) -> Any:
-    """A step's learned state: a network's tensors, or the attributes that sklearn marks by a trailing underscore."""
+    """A step's learned state: a network's tensors, or what an estimator has besides its parameters."""
     module = getattr(step, "module_", None)
     if module is not None:
         return {name: tensor.numpy() for name, tensor in module.state_dict().items()}
     if hasattr(step, "steps"):
         return {name: _learned(inner) for name, inner in step.steps if not hasattr(inner, "fit_resample")}
-    # Gradient boosting by histograms keeps its trees under a private name.
     return {
         name: value
         for name, value in vars(step).items()
-        if (name.endswith("_") and not name.startswith("_")) or name == "_predictors"
+        if (name.endswith("_") and not name.startswith("_")) or name in _PRIVATE
     }
 
 

@@ -30,7 +30,7 @@ def checked_rows(rows: Any) -> NDArray[np.float32]:
             f"feature rows of the shape {given.shape} arrived; needed is [n, {len(FEATURE_NAMES)}], n at least 1, in"
             " the order of bentos.core.features.FEATURE_NAMES"
         )
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         values = np.ascontiguousarray(given, dtype=np.float32)
     wrong = ~np.isfinite(values)
     if wrong.any():

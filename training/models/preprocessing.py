@@ -42,7 +42,7 @@ class ElementwiseScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator): 
         Of f(x) over the training rows; the scale of a constant column is 1.
     """
 
-    def __init__(self, clip: float = 8.0, log: tuple[str, ...] = LOG_FEATURES) -> None:
+    def __init__(self, clip: float = 30.0, log: tuple[str, ...] = LOG_FEATURES) -> None:
         self.clip = clip
         self.log = log
 

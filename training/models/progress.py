@@ -22,7 +22,7 @@ def silent(stage: str, done: int, total: int, note: str = "") -> None:
 
 @contextmanager
 def rich_progress() -> Iterator[Progress]:
-    """Bars on stderr, one per stage; plain lines of finished stages where stderr is no terminal."""
+    """Bars on stderr, one per stage; plain lines at its start and end where stderr is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
@@ -38,16 +38,14 @@ def rich_progress() -> Iterator[Progress]:
         disable=not console.is_terminal,
     )
     tasks = {}
-    finished: set[str] = set()
 
     def show(stage: str, done: int, total: int, note: str = "") -> None:
-        if stage not in tasks:
+        starts = stage not in tasks
+        if starts:
             tasks[stage] = bars.add_task(stage, total=total, note=note)
         bars.update(tasks[stage], completed=done, total=total, note=note)
-        if done >= total and stage not in finished:
-            finished.add(stage)
-            if not console.is_terminal:
-                console.print(f"{stage}: {total} {note}".rstrip(), highlight=False, soft_wrap=True)
+        if not console.is_terminal and (starts or done >= total):
+            console.print(f"{stage}: {done} of {total} {note}".rstrip(), highlight=False, soft_wrap=True)
 
     with bars:
         yield show

@@ -86,7 +86,7 @@ def fit_pipeline(
     check_labels(config.imbalance, labels)
     steps: list[tuple[str, Any]] = []
     if config.kind == "network" or config.scale:
-        clip = config.network.clip if config.kind == "network" else 8.0
+        clip = config.network.clip if config.kind == "network" else 30.0
         steps.append(("scaler", ElementwiseScaler(clip=clip)))
     sampler = STRATEGIES[config.imbalance.strategy].sampler
     if sampler is not None:

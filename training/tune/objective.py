@@ -88,7 +88,12 @@ class Objective:
         config = with_values(self.config, suggest(trial, self.space))
         values: list[float] = []
         for step, fold in enumerate(self.folds):
-            pipeline = fit_pipeline(config, self.rows[fold.train], self.labels[fold.train], self.seed)
+            try:
+                pipeline = fit_pipeline(config, self.rows[fold.train], self.labels[fold.train], self.seed)
+            except DataError as error:
+                # Rows are fine, as `of` made sure; these values do not suit them, such as a ratio that they exceed.
+                trial.set_user_attr("refused", str(error))
+                raise optuna.TrialPruned(str(error)) from error
             raw = raw_scores(pipeline, config.kind, self.rows[fold.test])
             values.append(float(average_precision_score(self.labels[fold.test], raw)))
             trial.report(float(np.mean(values)), step)

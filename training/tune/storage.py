@@ -7,10 +7,12 @@ may work on one file: write-ahead logging lets readers go on, and writers wait f
 
 from __future__ import annotations
 
+import time
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import optuna
 import sqlalchemy
@@ -27,6 +29,10 @@ GRACE_SECONDS: Final = 30
 _LOCK_SECONDS: Final = 60
 #: A trial that kills its process, by lack of memory for example, is not tried forever.
 _MAXIMUM_RETRIES: Final = 3
+_ATTEMPTS: Final = 6
+_IDENTITY: Final = "identity"
+
+Made = TypeVar("Made")
 
 
 def default_storage(home: Path) -> str:
@@ -52,22 +58,46 @@ def open_storage(
             if parsed.database and parsed.database != ":memory:":
                 Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
                 _use_write_ahead_log(url, engine)
-        with warnings.catch_warnings():
-            # Heartbeats are marked experimental since Optuna 2.8; a test of ours fails should they change.
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.storages.RDBStorage(
-                url,
-                engine_kwargs=engine,
-                heartbeat_interval=heartbeat_seconds,
-                grace_period=grace_seconds,
-                heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(_MAXIMUM_RETRIES),
-            )
+        return _despite_company(lambda: _connect(url, engine, heartbeat_seconds, grace_seconds))
     except (sqlalchemy.exc.SQLAlchemyError, ImportError, OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(
             f"the storage of studies {_without_password(url)} cannot be used ({reason}); give --storage a URL such as"
             " sqlite:///var/tune.db of a database that can be written, and that no other version of Optuna made"
         ) from error
+
+
+def _connect(
+    url: str, engine: dict[str, Any], heartbeat_seconds: int, grace_seconds: int
+) -> optuna.storages.RDBStorage:
+    with warnings.catch_warnings():
+        # Heartbeats are marked experimental since Optuna 2.8; a test of ours fails should they change.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.storages.RDBStorage(
+            url,
+            engine_kwargs=engine,
+            heartbeat_interval=heartbeat_seconds,
+            grace_period=grace_seconds,
+            heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(_MAXIMUM_RETRIES),
+        )
+
+
+def _despite_company(make: Callable[[], Made]) -> Made:
+    """Make what several processes may be making at the same moment: who comes second finds it made."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            return make()
+        except (
+            sqlalchemy.exc.IntegrityError,
+            sqlalchemy.exc.OperationalError,
+            sqlalchemy.exc.ProgrammingError,
+            optuna.exceptions.StorageInternalError,
+        ) as error:
+            made_elsewhere = isinstance(error, sqlalchemy.exc.IntegrityError) or "already exists" in str(error)
+            if attempt == _ATTEMPTS - 1 or not made_elsewhere:
+                raise
+            time.sleep(0.1 * 2**attempt)
+    raise AssertionError
 
 
 def _without_password(url: str) -> str:
@@ -102,19 +132,14 @@ def open_study(
     ConfigError
         When it was made for something else.
     """
-    study = optuna.create_study(
-        storage=storage, study_name=name, direction="maximize", load_if_exists=True, sampler=sampler, pruner=pruner
+    study = _despite_company(
+        lambda: optuna.create_study(
+            storage=storage, study_name=name, direction="maximize", load_if_exists=True, sampler=sampler, pruner=pruner
+        )
     )
-    known = study.user_attrs
-    if not known:
-        for key, value in asdict(identity).items():
-            study.set_user_attr(key, value)
-        return study
-    # Another process may just be writing them.
-    missing = [key for key in asdict(identity) if key not in known]
-    for key in missing:
-        study.set_user_attr(key, asdict(identity)[key])
-    differences = identity.differences(known | {key: asdict(identity)[key] for key in missing})
+    if _IDENTITY not in study.user_attrs:
+        _despite_company(lambda: study.set_user_attr(_IDENTITY, asdict(identity)))
+    differences = identity.differences(study.user_attrs[_IDENTITY])
     if differences:
         raise ConfigError(
             f"the study {name!r} was made for something else ({'; '.join(differences)}); its trials cannot be compared:"
