@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from training.evaluate.split_options import SplitChoice, read_features, split_options
+from bentos.core.errors import DataError
+from training.evaluate.split_options import SplitChoice, split_options
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["doctor"]
 
@@ -34,8 +39,8 @@ def doctor(features: Path, model: str | None, transactions: Path | None, as_json
     import numpy as np
     from rich.console import Console
 
-    from bentos.core.errors import DataError
     from bentos.core.settings import TrainingSettings, load_settings
+    from training.data.table import read_transactions
     from training.doctor.check import Patient
     from training.doctor.examine import CHECKS, examine, failed, to_json, to_table
 
@@ -48,7 +53,7 @@ def doctor(features: Path, model: str | None, transactions: Path | None, as_json
         opened = open_model(settings, model, with_trained=True)
         trained = opened.trained
         scorer = trained if trained is not None else ArtifactScorer(opened.artifact)
-    table = read_features(features)
+    table = _read_as_is(features)
     notes = Console(stderr=True)
     try:
         last = split.folds_of(table)[-1]
@@ -66,7 +71,7 @@ def doctor(features: Path, model: str | None, transactions: Path | None, as_json
         scorer=scorer,
         model=trained,
         artifact=None if opened is None else opened.artifact,
-        transactions=None if transactions is None else read_features(transactions),
+        transactions=None if transactions is None else read_transactions(transactions),
     )
     with notes.status("examining"):
         answers = examine(patient, CHECKS)
@@ -76,3 +81,24 @@ def doctor(features: Path, model: str | None, transactions: Path | None, as_json
         Console().print(to_table(answers))
     if failed(answers):
         raise SystemExit(1)
+
+
+def _read_as_is(path: Path) -> pd.DataFrame:
+    """Read a feature table with all that is wrong with it: training refuses such a table, the doctor explains it.
+
+    Raises
+    ------
+    DataError
+        When there is none, it is empty, or it is not Parquet.
+    """
+    import pandas as pd
+
+    try:
+        table = pd.read_parquet(path)
+    except FileNotFoundError as error:
+        raise DataError(f"there is no feature table at {path}: make one with `python -m training features`") from error
+    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
+        raise DataError(f"{path} is no Parquet file that can be read: {error}") from error
+    if table.empty:
+        raise DataError(f"the feature table {path} has no rows")
+    return table

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from training.evaluate.split_options import SplitChoice, read_features, split_options
+from training.evaluate.split_options import SplitChoice, split_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,6 +88,8 @@ def evaluate(  # noqa: PLR0913, PLR0917 - click hands every option over by name
     costs = CostModel(missed_share=missed_share, review=review_cost, blocked_customer=block_cost)
     notes = Console(stderr=True)
     opened = open_model(settings, model)
+    from training.features_file import read_features
+
     table = read_features(features)
     folds = split.folds_of(table)
     with notes.status("scoring"):

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-
-from bentos.core.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from training.evaluate.report import FoldLike
 
-__all__ = ["SplitChoice", "read_features", "split_options"]
+__all__ = ["SplitChoice", "split_options"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -121,24 +118,3 @@ def split_options(command: Command) -> Command:
     ):
         decorated = option(decorated)
     return decorated  # type: ignore[no-any-return]
-
-
-def read_features(path: Path) -> pd.DataFrame:
-    """Read a feature table.
-
-    Raises
-    ------
-    DataError
-        When there is none, it is empty, or it is not Parquet.
-    """
-    import pandas as pd
-
-    try:
-        table = pd.read_parquet(path)
-    except FileNotFoundError as error:
-        raise DataError(f"there is no feature table at {path}: make one with `python -m training features`") from error
-    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
-        raise DataError(f"{path} is no Parquet file that can be read: {error}") from error
-    if table.empty:
-        raise DataError(f"the feature table {path} has no rows")
-    return table

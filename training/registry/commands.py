@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from training.evaluate.split_options import SplitChoice, read_features, split_options
+from training.evaluate.split_options import SplitChoice, split_options
 
 __all__ = ["export", "models", "promote", "register"]
 
@@ -32,6 +32,8 @@ def register(artifact: Path, features: Path, snapshot: Path | None, split: Split
     from training.registry.register import register_artifact
 
     settings = load_settings(TrainingSettings)
+    from training.features_file import read_features
+
     table = read_features(features)
     if (artifact / "artifact").is_dir():  # what `export` wrote
         beside = artifact / "snapshot"

@@ -96,6 +96,7 @@ def test_bad_trials_are_pruned_between_folds(tmp_path: Path) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_killed_search_resumes_and_tries_the_lost_trial_again(tmp_path: Path) -> None:
     running = process(tmp_path, 50, trees=400)
     try:
@@ -119,8 +120,9 @@ def test_a_killed_search_resumes_and_tries_the_lost_trial_again(tmp_path: Path) 
     assert {**again[0].params, **lost.params} == again[0].params
 
 
+@pytest.mark.slow
 def test_several_processes_work_on_one_study_and_one_of_them_may_die(tmp_path: Path) -> None:
-    workers = [process(tmp_path, 9, trees=120, worker=number) for number in range(3)]
+    workers = [process(tmp_path, 9, trees=60, worker=number) for number in range(3)]
     try:
         assert workers[2].stdout is not None
         workers[2].stdout.readline()
