@@ -83,9 +83,9 @@ def test_both_models_are_registered_and_the_better_is_champion(home: Path) -> No
     assert len(champions) == 1
     card = read_artifact(home / "champion" / "artifact", public_key=None).card
     assert card.mlflow_model_version == champions[0]["version"]
-    best = max(listed, key=lambda item: item["metrics"]["average_precision"])
+    best = max(listed, key=lambda item: float(item["tags"]["fraud.metric.average_precision"]))
     assert best["version"] == champions[0]["version"]
-    assert best["metrics"]["roc_auc"] > 0.9
+    assert float(best["tags"]["fraud.metric.roc_auc"]) > 0.9
 
 
 def test_the_bento_scores_with_the_history_of_its_snapshot(home: Path, server: Server) -> None:
