@@ -15,6 +15,7 @@ export BENTOML_HOME ?= $(FRAUD_HOME)/bentoml
 export BENTOML_DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
+comma := ,
 VENV := .venv
 BIN := $(VENV)/bin
 DATA := $(FRAUD_HOME)/data
@@ -35,17 +36,23 @@ bento: $(FRAUD_HOME)/bento.tag ## build the bento of the champion
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
+KERNEL := $(wildcard bentos/core/explain/_tree_kernel*.[ch])
+
 # torch goes first, alone: what needs it then finds this version.
-$(VENV)/.installed-run: pyproject.toml constraints.txt bentos/core/explain/_tree_kernel.c | $(VENV)/bin/python
+define install
 	scripts/install_system_packages.sh build
 	$(INSTALL) pip setuptools wheel
 	$(INSTALL) torch==2.13.0
-	$(INSTALL) --editable '.[serve,train]'
+	$(INSTALL) --editable '.[$(1)]'
+endef
+
+$(VENV)/.installed-run: pyproject.toml constraints.txt $(KERNEL) | $(VENV)/bin/python
+	$(call install,serve$(comma)train)
 	touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed-run
-	$(INSTALL) --editable '.[serve,train,dev]'
-	touch $@
+$(VENV)/.installed-dev: pyproject.toml constraints.txt $(KERNEL) | $(VENV)/bin/python
+	$(call install,serve$(comma)train$(comma)dev)
+	touch $@ $(VENV)/.installed-run
 
 $(DATA)/transactions.parquet: | $(VENV)/.installed-run
 	$(BIN)/python -m training generate --rows $(ROWS) --seed $(SEED) --output $@
