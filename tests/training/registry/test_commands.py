@@ -15,6 +15,7 @@ from bentos.core.settings import TrainingSettings
 from tests.training.registry.standins import LinearModel, evaluated, export, train_and_record
 from training.doctor.commands import doctor
 from training.evaluate.commands import evaluate
+from training.features_file import write_features
 from training.registry.commands import export as export_command
 from training.registry.commands import models, promote, register
 
@@ -22,7 +23,7 @@ from training.registry.commands import models, promote, register
 @pytest.fixture
 def features(table: pd.DataFrame, tmp_path: Path) -> Path:
     path = tmp_path / "features.parquet"
-    table.to_parquet(path)
+    write_features(table, path)
     return path
 
 
