@@ -83,10 +83,11 @@ format: $(VENV)/.installed-dev ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.installed-dev ## measure: features, TreeSHAP, serving footprint
+bench: $(VENV)/.installed-dev ## measure: features, TreeSHAP, serving footprint, synthetic data
 	$(BIN)/python -m tests.benchmarks.features
 	$(BIN)/python -m tests.benchmarks.treeshap
 	$(BIN)/python -m tests.benchmarks.serving_footprint
+	$(BIN)/python -m tests.benchmarks.synthetic
 
 handbook: $(VENV)/.installed-dev ## reproduce the Fraud Detection Handbook's table (needs its data, see FRAUD_SHARED_DATA)
 	$(BIN)/python -m tests.benchmarks.handbook
