@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import threading
 from collections.abc import Callable, Iterator
@@ -10,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bentos.core.errors import ArtifactIncompatible, Unavailable
+from bentos.core.errors import ArtifactIncompatible
 from bentos.core.features import FEATURE_NAMES, feature_table
 from bentos.core.features.pseudonyms import Pseudonyms
 from bentos.core.features.snapshot import read_snapshot, write_snapshot
 from bentos.core.transaction import Transaction, microseconds
-from bentos.fraud.store import EmbeddedStore, FeatureStore
+from bentos.fraud.store import EmbeddedStore, FeatureRows, FeatureStore
 from tests.core.features.tables import DAY, START, canonical, transactions
 
 SECRET = Pseudonyms("secret")
@@ -23,7 +24,7 @@ Opener = Callable[[], FeatureStore]
 
 
 def _embedded(folder: Path) -> FeatureStore:
-    return EmbeddedStore(folder / "features.db", SECRET)
+    return EmbeddedStore(folder / "features.states", SECRET)
 
 
 BACKENDS: dict[str, Callable[[Path], FeatureStore]] = {"embedded": _embedded}
@@ -48,10 +49,20 @@ def payment(number: int, **fields: object) -> Transaction:
     return transactions(table)[0]
 
 
+def look_up(store: FeatureStore, *items: Transaction, record: bool) -> FeatureRows:
+    """Feature rows of transactions."""
+    return asyncio.run(store.lookup_many(items, [record] * len(items)))
+
+
+def values(store: FeatureStore, item: Transaction, *, record: bool) -> np.ndarray:
+    """Feature row of one transaction, float64 [21]; fails when it is degraded."""
+    rows = look_up(store, item, record=record)
+    assert rows.degraded == [()]
+    return rows.values[0]
+
+
 def count_1d(store: FeatureStore, item: Transaction) -> float:
-    row = store.lookup(item, record=False)
-    assert row.degraded == ()
-    return float(row.values[FEATURE_NAMES.index("customer_transactions_1d")])
+    return float(values(store, item, record=False)[FEATURE_NAMES.index("customer_transactions_1d")])
 
 
 def test_rows_equal_the_table(opened: Opener) -> None:
@@ -68,46 +79,61 @@ def test_rows_equal_the_table(opened: Opener) -> None:
         ]
     )
     store = opened()
-    rows = [store.lookup(item, record=True).values for item in transactions(table)]
-    np.testing.assert_array_equal(rows, feature_table(table))
+    rows = [values(store, item, record=True) for item in transactions(table)]
+    np.testing.assert_allclose(rows, feature_table(table), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("size", [2, 7, 100])
+def test_rows_of_a_batch_see_each_other(opened: Opener, size: int) -> None:
+    rows = look_up(opened(), *(payment(0, transaction_id=f"t{n}") for n in range(size)), record=True)
+    counts = rows.values[:, FEATURE_NAMES.index("customer_transactions_1d")]
+    np.testing.assert_array_equal(counts, np.arange(size) + 1)
+    assert list(rows.degraded) == [()] * size
+
+
+def test_a_batch_records_what_it_is_told_to(opened: Opener) -> None:
+    store = opened()
+    items = [payment(0, transaction_id=f"t{n}") for n in range(4)]
+    asyncio.run(store.lookup_many(items, [True, False, True, False]))
+    assert count_1d(store, payment(1)) == 3
 
 
 def test_what_one_worker_records_another_sees(opened: Opener) -> None:
     first, second = opened(), opened()
-    first.lookup(payment(0), record=True)
+    values(first, payment(0), record=True)
     assert count_1d(second, payment(1)) == 2
 
 
 def test_nothing_is_recorded_unless_asked(opened: Opener) -> None:
     store = opened()
-    store.lookup(payment(0), record=False)
+    values(store, payment(0), record=False)
     assert count_1d(store, payment(1)) == 1
 
 
 def test_a_repeated_id_counts_once_and_does_not_see_itself(opened: Opener) -> None:
     store = opened()
-    once = store.lookup(payment(0), record=True)
-    again = store.lookup(payment(0), record=True)
-    np.testing.assert_array_equal(once.values, again.values)
+    once = values(store, payment(0), record=True)
+    again = values(store, payment(0), record=True)
+    np.testing.assert_array_equal(once, again)
     assert count_1d(store, payment(1)) == 2
 
 
 def test_a_late_transaction_is_scored_at_its_own_time(opened: Opener) -> None:
     store = opened()
-    store.lookup(payment(5), record=True)
-    late = store.lookup(payment(2), record=True)
-    assert late.values[FEATURE_NAMES.index("customer_transactions_1d")] == 1
+    values(store, payment(5), record=True)
+    late = values(store, payment(2), record=True)
+    assert late[FEATURE_NAMES.index("customer_transactions_1d")] == 1
     assert count_1d(store, payment(6)) == 3
 
 
 def test_labels_count_after_the_delay(opened: Opener) -> None:
     store = opened()
     fraud = payment(0)
-    store.lookup(fraud, record=True)
+    values(store, fraud, record=True)
     store.label(fraud, microseconds(START + 2 * DAY))
     rate = FEATURE_NAMES.index("merchant_fraud_rate_7d")
-    assert store.lookup(payment(24 * 7 - 1), record=False).values[rate] == 0
-    assert store.lookup(payment(24 * 7), record=False).values[rate] == 1
+    assert values(store, payment(24 * 7 - 1), record=False)[rate] == 0
+    assert values(store, payment(24 * 7), record=False)[rate] == 1
 
 
 def test_threads_lose_nothing(opened: Opener) -> None:
@@ -115,7 +141,7 @@ def test_threads_lose_nothing(opened: Opener) -> None:
     threads = [
         threading.Thread(
             target=lambda part=part: [
-                store.lookup(payment(0, transaction_id=f"{part}.{n}"), record=True) for n in range(20)
+                values(store, payment(0, transaction_id=f"{part}.{n}"), record=True) for n in range(20)
             ]
         )
         for part in range(4)
@@ -130,7 +156,7 @@ def test_threads_lose_nothing(opened: Opener) -> None:
 def _record(folder: Path, part: int) -> None:
     store = _embedded(folder)
     for number in range(20):
-        store.lookup(payment(0, transaction_id=f"{part}.{number}"), record=True)
+        values(store, payment(0, transaction_id=f"{part}.{number}"), record=True)
     store.close()
 
 
@@ -166,23 +192,19 @@ def test_a_snapshot_with_another_key_is_refused(opened: Opener, tmp_path: Path) 
 def test_an_embedded_store_with_another_key_is_refused(tmp_path: Path) -> None:
     _embedded(tmp_path).close()
     with pytest.raises(ArtifactIncompatible, match="FRAUD_PSEUDONYM_KEY"):
-        EmbeddedStore(tmp_path / "features.db", Pseudonyms("other"))
-
-
-def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "features.db").write_bytes(b"not a database" * 100)
-    with pytest.raises(Unavailable, match=r"features\.db"):
-        _embedded(tmp_path)
+        EmbeddedStore(tmp_path / "features.states", Pseudonyms("other"))
 
 
 def test_a_failing_store_gives_defaults_and_says_so(tmp_path: Path) -> None:
     store = _embedded(tmp_path)
-    store.lookup(payment(0, amount=70.0), record=True)
+    values(store, payment(0, amount=70.0), record=True)
     store.close()
-    row = store.lookup(payment(1, amount=80.0), record=True)
-    assert row.values[FEATURE_NAMES.index("amount")] == 80.0
-    assert row.values[FEATURE_NAMES.index("customer_transactions_1d")] == 1.0
-    assert row.values[FEATURE_NAMES.index("minutes_since_last_transaction")] == 43_200.0
-    assert "customer_average_amount_30d" in row.degraded
-    assert "amount" not in row.degraded
+    for count in (1, 9):
+        rows = look_up(store, *(payment(number, amount=80.0) for number in range(count)), record=True)
+        for row, degraded in zip(rows.values, rows.degraded, strict=True):
+            assert row[FEATURE_NAMES.index("amount")] == 80.0
+            assert row[FEATURE_NAMES.index("customer_transactions_1d")] == 1.0
+            assert row[FEATURE_NAMES.index("minutes_since_last_transaction")] == 43_200.0
+            assert "customer_average_amount_30d" in degraded
+            assert "amount" not in degraded
     assert store.check() is not None

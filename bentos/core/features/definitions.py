@@ -8,11 +8,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 
-from bentos.core.features.clock import great_circle_km, local_day_of_week, local_hour
+from bentos.core.features.clock import great_circle_km
 from bentos.core.features.history import (
     CATEGORY,
     CUSTOMER,
@@ -23,7 +23,8 @@ from bentos.core.features.history import (
     MERCHANT,
     History,
 )
-from bentos.core.features.windows import FloatArray, IntArray
+from bentos.core.features.values import Values
+from bentos.core.features.windows import FloatArray
 
 __all__ = ["FEATURES", "FEATURE_NAMES", "FEATURE_SCHEMA", "Batch", "Feature", "feature_matrix"]
 
@@ -32,22 +33,22 @@ _DEFINITIONS_VERSION: Final = 1
 _DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
-class Batch(Protocol):
-    """The rows that features are computed for, with what is known of their past.
+class Batch(Protocol[Values]):
+    """The rows that features are computed for, or one row, with what is known of their past.
 
-    ``time`` is int64 [n] in microseconds since 1970 UTC; coordinates are float64 [n] in degrees, NaN when missing.
+    ``hour`` and ``day_of_week`` are on the customer's clock; coordinates are in degrees, NaN when missing.
     """
 
-    time: IntArray
-    utc_offset_seconds: IntArray
-    amount: FloatArray
-    customer_latitude: FloatArray
-    customer_longitude: FloatArray
-    merchant_latitude: FloatArray
-    merchant_longitude: FloatArray
-    customer: History
-    merchant: History
-    category: History
+    amount: Values
+    hour: Values
+    day_of_week: Values
+    customer_latitude: Values
+    customer_longitude: Values
+    merchant_latitude: Values
+    merchant_longitude: Values
+    customer: History[Values]
+    merchant: History[Values]
+    category: History[Values]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Feature:
     description
         One line for documents.
     compute
-        From a batch of n rows to float64 [n].
+        From a batch of n rows to float64 [n], or from one row to its number.
     text
         From a value to the words of a reason.
     """
@@ -77,7 +78,7 @@ class Feature:
     source: str
     default: float
     description: str
-    compute: Callable[[Batch], FloatArray]
+    compute: Callable[[Batch[Any]], Any]
     text: Callable[[float], str]
 
     def reason_text(self, value: float) -> str:
@@ -112,14 +113,6 @@ def _last_text(minutes: float) -> str:
 
 def _distance_text(value: float) -> str:
     return "distance between customer and merchant is not known" if value < 0 else f"merchant is {value:,.0f} km away"
-
-
-def _is_weekend(batch: Batch) -> FloatArray:
-    return (local_day_of_week(batch.time, batch.utc_offset_seconds) >= 5).astype(np.float64)
-
-
-def _is_night(batch: Batch) -> FloatArray:
-    return (local_hour(batch.time, batch.utc_offset_seconds) <= 5).astype(np.float64)
 
 
 def _customer_transactions(days: int) -> Feature:
@@ -188,7 +181,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
         "transaction",
         0.0,
         "Hour on the customer's clock, 0 to 23.",
-        lambda batch: local_hour(batch.time, batch.utc_offset_seconds),
+        lambda batch: batch.hour,
         lambda value: f"made between {value:.0f} and {value + 1:.0f} o'clock",
     ),
     Feature(
@@ -197,7 +190,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
         "transaction",
         0.0,
         "Day on the customer's clock, Monday 0 to Sunday 6.",
-        lambda batch: local_day_of_week(batch.time, batch.utc_offset_seconds),
+        lambda batch: batch.day_of_week,
         lambda value: f"made on a {_DAYS[int(value) % 7]}",
     ),
     Feature(
@@ -206,7 +199,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
         "transaction",
         0.0,
         "1 on Saturday and Sunday, the customer's clock.",
-        _is_weekend,
+        lambda batch: (batch.day_of_week >= 5) * 1.0,
         lambda value: "made on a weekend" if value else "made on a working day",
     ),
     Feature(
@@ -215,7 +208,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
         "transaction",
         0.0,
         "1 in the hours 0 to 5, the customer's clock.",
-        _is_night,
+        lambda batch: (batch.hour <= 5) * 1.0,
         lambda value: "made at night" if value else "not made at night",
     ),
     Feature(
@@ -276,9 +269,9 @@ def _schema_digest() -> str:
 FEATURE_SCHEMA: Final = _schema_digest()
 
 
-def feature_matrix(batch: Batch) -> FloatArray:
+def feature_matrix(batch: Batch[FloatArray]) -> FloatArray:
     """Every feature of a batch of n rows, float64 [n, 21] in the order of ``FEATURES``."""
-    result = np.empty((len(batch.time), len(FEATURES)))
+    result = np.empty((len(batch.amount), len(FEATURES)))
     for column, feature in enumerate(FEATURES):
         result[:, column] = feature.compute(batch)
     return result

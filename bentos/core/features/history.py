@@ -11,13 +11,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Final, Generic, Protocol
 
 from bentos.core.features.clock import DAY, HOUR, MINUTE
-from bentos.core.features.windows import FloatArray, IntArray, range_squared_deviations, range_sums
+from bentos.core.features.values import Values, maximum, minimum, square_root, where
+from bentos.core.features.windows import IntArray
 
 __all__ = [
     "CATEGORY",
@@ -29,10 +27,8 @@ __all__ = [
     "MAXIMUM_MINUTES",
     "MERCHANT",
     "Amounts",
-    "Cells",
     "History",
     "KeyKind",
-    "Piece",
     "bucket_of",
     "minutes_between",
 ]
@@ -81,154 +77,82 @@ def bucket_of(time: IntArray) -> IntArray:
     return time // HOUR
 
 
-@dataclass(frozen=True, slots=True)
-class Cells:
-    """Amounts of m cells.
+class Amounts(Protocol[Values]):
+    """The amounts in one window of each row."""
 
-    Parameters
-    ----------
-    total
-        float64 [m]; sum of the amounts in each cell.
-    count, squares
-        float64 [m]; amounts in each cell, and their squared deviations from the cell's own mean. None when every
-        cell is one event.
-    """
+    def count(self) -> Values:
+        """How many there are."""
+        ...
 
-    total: FloatArray
-    count: FloatArray | None = None
-    squares: FloatArray | None = None
-
-    def only(self, which: NDArray[np.bool_]) -> Cells:
-        """The cells that ``which``, bool [m], names."""
-        count = None if self.count is None else self.count[which]
-        squares = None if self.squares is None else self.squares[which]
-        return Cells(self.total[which], count, squares)
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Ranges of cells, one for each of some rows. ``rows`` of None means every row of the batch."""
-
-    cells: Cells
-    starts: IntArray
-    ends: IntArray
-    rows: IntArray | None = None
-
-    def pick(self, means: FloatArray) -> FloatArray:
-        return means if self.rows is None else means[self.rows]
-
-
-@dataclass(frozen=True, slots=True)
-class Amounts:
-    """The amounts in one window of each of n rows, spread over pieces that do not overlap."""
-
-    size: int
-    pieces: tuple[Piece, ...]
-
-    def _add_up(self, parts: list[FloatArray]) -> FloatArray:
-        result = np.zeros(self.size)
-        for piece, part in zip(self.pieces, parts, strict=True):
-            if piece.rows is None:
-                result += part
-            else:
-                result[piece.rows] += part
-        return result
-
-    def count(self) -> FloatArray:
-        """Amounts in each row's window."""
-        return self._add_up(
-            [
-                (piece.ends - piece.starts).astype(np.float64)
-                if piece.cells.count is None
-                else range_sums(piece.cells.count, piece.starts, piece.ends)
-                for piece in self.pieces
-            ]
-        )
-
-    def total(self) -> FloatArray:
+    def total(self) -> Values:
         """Their sum."""
-        return self._add_up([range_sums(piece.cells.total, piece.starts, piece.ends) for piece in self.pieces])
+        ...
 
-    def squares(self, means: FloatArray) -> FloatArray:
-        """Sum of their squared deviations from ``means``, float64 [n]."""
-        return self._add_up(
-            [
-                range_squared_deviations(
-                    piece.cells.total,
-                    piece.starts,
-                    piece.ends,
-                    piece.pick(means),
-                    piece.cells.count,
-                    piece.cells.squares,
-                )
-                for piece in self.pieces
-            ]
-        )
+    def squares(self, means: Values) -> Values:
+        """Sum of their squared deviations from ``means``, which are their own means."""
+        ...
 
 
-class History(ABC):
-    """Window statistics for the n rows of a batch. A window of w days is (t − delay − w, t − delay].
+class History(ABC, Generic[Values]):
+    """Window statistics for the n rows of a batch, or of one row. A window of w days is (t − delay − w, t − delay].
 
-    Public methods return float64 [n] in the order of the batch. What a backend provides, it may provide in an order
+    Public methods return ``Values`` in the order of the batch. What a backend provides, it may provide in an order
     of its own, the same everywhere, that :meth:`_arrange` turns back. The row's own event is in no window unless said.
     """
 
-    _own_amount: FloatArray
-    """float64 [n]; the rows' own amounts."""
+    _own_amount: Values
+    """The rows' own amounts."""
 
     @abstractmethod
-    def _count(self, days: int) -> FloatArray:
+    def _count(self, days: int) -> Values:
         """Events in the window."""
 
     @abstractmethod
-    def _frauds(self, days: int) -> FloatArray:
+    def _frauds(self, days: int) -> Values:
         """Events in the window whose fraud label had arrived by the row's time."""
 
     @abstractmethod
-    def _amounts(self, days: int) -> Amounts:
+    def _amounts(self, days: int) -> Amounts[Values]:
         """Amounts in the window; for kinds whose windows are not shifted."""
 
     @abstractmethod
-    def _minutes_since_last(self) -> FloatArray:
+    def _minutes_since_last(self) -> Values:
         """Minutes since the key's previous event; ``MAXIMUM_MINUTES`` when there is none."""
 
-    def _arrange(self, values: FloatArray) -> FloatArray:
+    def _arrange(self, values: Values) -> Values:
         """Back to the order of the batch."""
         return values
 
-    def count(self, days: int) -> FloatArray:
+    def count(self, days: int) -> Values:
         """Events in the window."""
         return self._arrange(self._count(days))
 
-    def fraud_rate(self, days: int) -> FloatArray:
+    def fraud_rate(self, days: int) -> Values:
         """Share of the window's events known as fraud; 0 when there are none."""
-        return self._arrange(self._frauds(days) / np.maximum(self._count(days), 1.0))
+        return self._arrange(self._frauds(days) / maximum(self._count(days), 1.0))
 
-    def mean_amount(self, days: int) -> FloatArray:
+    def mean_amount(self, days: int) -> Values:
         """Mean amount over the window and the row's own event."""
         amounts = self._amounts(days)
         return self._arrange((amounts.total() + self._own_amount) / (amounts.count() + 1.0))
 
-    def amount_deviation(self, days: int) -> FloatArray:
+    def amount_deviation(self, days: int) -> Values:
         """How many sample standard deviations the row's amount lies from the window's mean.
 
         0 with fewer than two events or a deviation under 0.01.
         """
         amounts = self._amounts(days)
         count = amounts.count()
-        means = amounts.total() / np.maximum(count, 1.0)
-        spread = np.sqrt(amounts.squares(means) / np.maximum(count - 1.0, 1.0))
-        telling = (count >= 2) & (spread >= _SMALLEST_DEVIATION)
-        result = np.zeros(len(count))
-        result[telling] = (self._own_amount - means)[telling] / spread[telling]
-        return self._arrange(result)
+        means = amounts.total() / maximum(count, 1.0)
+        spread = square_root(amounts.squares(means) / maximum(count - 1.0, 1.0))
+        deviation = (self._own_amount - means) / maximum(spread, _SMALLEST_DEVIATION)
+        return self._arrange(where((count >= 2) & (spread >= _SMALLEST_DEVIATION), deviation, 0.0))
 
-    def minutes_since_last(self) -> FloatArray:
+    def minutes_since_last(self) -> Values:
         """Minutes since the key's previous event, at most 43,200, which also stands for none."""
         return self._arrange(self._minutes_since_last())
 
 
-def minutes_between(earlier: IntArray, later: IntArray) -> FloatArray:
-    """Minutes from one instant to another, at most 43,200."""
-    minutes: FloatArray = np.minimum((later - earlier) / MINUTE, MAXIMUM_MINUTES)
-    return minutes
+def minutes_between(earlier: Any, later: Any) -> Any:
+    """Minutes from one instant to another, at most 43,200; arrays or numbers."""
+    return minimum((later - earlier) / MINUTE, MAXIMUM_MINUTES)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bentos.core.errors import DataError
-from bentos.core.features.clock import DAY
+from bentos.core.features.clock import DAY, local_day_of_week, local_hour
 from bentos.core.features.definitions import feature_matrix
 from bentos.core.features.dominance import LateArrivals
 from bentos.core.features.history import (
@@ -20,14 +20,12 @@ from bentos.core.features.history import (
     EXACT_EVENTS,
     MAXIMUM_MINUTES,
     MERCHANT,
-    Amounts,
-    Cells,
     History,
     KeyKind,
-    Piece,
     bucket_of,
     minutes_between,
 )
+from bentos.core.features.ranges import Cells, Piece, RangeAmounts
 from bentos.core.features.running import running_by_bucket
 from bentos.core.features.windows import FloatArray, IntArray
 
@@ -38,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["feature_table", "instants", "labels"]
 
 
-class _TableHistory(History):
+class _TableHistory(History[FloatArray]):
     """History of all rows of a table, for one kind of key.
 
     Parameters
@@ -132,13 +130,13 @@ class _TableHistory(History):
         frauds -= self._late.pending(starts, ends, self._time)
         return np.asarray(frauds, dtype=np.float64)
 
-    def _amounts(self, days: int) -> Amounts:
+    def _amounts(self, days: int) -> RangeAmounts:
         starts, _ = self._window(days)
         exact = Piece(self._cells, np.maximum(starts, self._exact), self._position)
         busy = np.flatnonzero(starts < self._exact)
         if len(busy) == 0:
-            return Amounts(len(starts), (exact,))
-        return Amounts(len(starts), (exact, *self._folded(busy, starts[busy])))
+            return RangeAmounts(len(starts), (exact,))
+        return RangeAmounts(len(starts), (exact, *self._folded(busy, starts[busy])))
 
     def _folded(self, busy: IntArray, starts: IntArray) -> tuple[Piece, Piece]:
         """The buckets of busy rows: whole hours, and the part of the last hour that has folded by then."""
@@ -170,7 +168,9 @@ class _Table:
         self.time = instants(table["timestamp"]).astype(np.int64)
         if (np.diff(self.time) < 0).any():
             raise DataError("the table is not in order of time; sort it by timestamp (stable) first")
-        self.utc_offset_seconds = table["utc_offset_seconds"].to_numpy(np.int64)
+        utc_offset_seconds = table["utc_offset_seconds"].to_numpy(np.int64)
+        self.hour = local_hour(self.time, utc_offset_seconds)
+        self.day_of_week = local_day_of_week(self.time, utc_offset_seconds)
         self.amount = table["amount"].to_numpy(np.float64)
         self.customer_latitude = table["customer_latitude"].to_numpy(np.float64)
         self.customer_longitude = table["customer_longitude"].to_numpy(np.float64)
@@ -178,13 +178,13 @@ class _Table:
         self.merchant_longitude = table["merchant_longitude"].to_numpy(np.float64)
         is_fraud, label_time = labels(table)
 
-        def history(kind: KeyKind) -> History:
+        def history(kind: KeyKind) -> History[FloatArray]:
             key = pd.factorize(table[kind.column])[0].astype(np.int64)
             return _TableHistory(kind, key, self.time, self.amount, is_fraud, label_time)
 
-        self.customer: History = history(CUSTOMER)
-        self.merchant: History = history(MERCHANT)
-        self.category: History = history(CATEGORY)
+        self.customer = history(CUSTOMER)
+        self.merchant = history(MERCHANT)
+        self.category = history(CATEGORY)
 
 
 def instants(column: pd.Series[pd.Timestamp]) -> NDArray[np.datetime64]:

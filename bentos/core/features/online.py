@@ -1,129 +1,158 @@
-"""Features of single transactions from the stored state of their keys."""
+"""Features of single transactions from the statistics that the compiled store gives for their keys."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from math import nan
+from typing import Final, Generic
 
 import numpy as np
 
-from bentos.core.features.clock import DAY
-from bentos.core.features.definitions import feature_matrix
-from bentos.core.features.history import (
-    CATEGORY,
-    CUSTOMER,
-    MAXIMUM_MINUTES,
-    MERCHANT,
-    Amounts,
-    Cells,
-    History,
-    KeyKind,
-    Piece,
-    minutes_between,
-)
-from bentos.core.features.state import KeyState
-from bentos.core.features.windows import FloatArray, IntArray
-from bentos.core.transaction import Transaction, microseconds
+from bentos.core.features.clock import local_day_of_week, local_hour
+from bentos.core.features.definitions import FEATURES, feature_matrix
+from bentos.core.features.formulas import Formulas, Symbol
+from bentos.core.features.history import CATEGORY, CUSTOMER, MERCHANT, History, KeyKind, minutes_between
+from bentos.core.features.values import Values
+from bentos.core.features.window_statistics import COUNT, FRAUDS, LAST, PLACES, SQUARES, TOTAL, WIDTH, Place
+from bentos.core.features.windows import FloatArray
+from bentos.core.transaction import Transaction
 
-__all__ = ["Past", "feature_rows"]
+__all__ = ["feature_rows", "utc_offset_seconds"]
+
+#: Up to so many rows one after the other are faster than columns.
+_FEW: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
-    """What the store knows of one transaction's keys."""
+class _StoredAmounts(Generic[Values]):
+    """Amounts in one window, as the store added them up."""
 
-    customer: KeyState
-    merchant: KeyState
-    category: KeyState
+    __slots__ = ("_days", "_places", "_statistics")
+
+    def __init__(self, places: dict[Place, int], statistics: Sequence[Values], days: int) -> None:
+        self._places = places
+        self._statistics: Sequence[Values] = statistics
+        self._days = days
+
+    def count(self) -> Values:
+        return self._statistics[self._places[self._days, COUNT]]
+
+    def total(self) -> Values:
+        return self._statistics[self._places[self._days, TOTAL]]
+
+    def squares(self, means: Values) -> Values:  # noqa: ARG002 # the store measured from the same means
+        return self._statistics[self._places[self._days, SQUARES]]
 
 
-class _StoredHistory(History):
-    """History of n rows, each with the state of its own key, laid end to end."""
+class _StoredHistory(History[Values]):
+    """History of rows from the store's columns, or of one row from its numbers."""
 
-    def __init__(self, kind: KeyKind, states: Sequence[KeyState], time: IntArray, amount: FloatArray) -> None:
-        self._delay = kind.delay_days * DAY
+    def __init__(self, kind: KeyKind, statistics: Sequence[Values], time: Values, amount: Values) -> None:
+        self._places: dict[Place, int] = PLACES[kind]
+        self._statistics: Sequence[Values] = statistics
+        self._time: Values = time
         self._own_amount = amount
-        self._time = time
-        self._states = states
-        self._offsets = np.cumsum([0, *(len(state.cells) for state in states)])[:-1]
-        cells = np.concatenate([state.cells for state in states])
-        self._cells = Cells(cells["amount"].copy(), cells["count"].astype(np.float64), cells["squares"].copy())
-        known = cells["label_time"] <= np.repeat(time, [len(state.cells) for state in states])
-        self._events_before = np.concatenate([[0], np.cumsum(cells["count"])])
-        self._frauds_before = np.concatenate([[0], np.cumsum(np.where(known, cells["frauds"], 0))])
-        self._windows: dict[int, tuple[IntArray, IntArray]] = {}
 
-    def _window(self, days: int) -> tuple[IntArray, IntArray]:
-        if days not in self._windows:
-            until = self._time - self._delay
-            bounds = np.array(
-                [
-                    np.searchsorted(state.cells["time"], (end - days * DAY, end), side="right")
-                    for state, end in zip(self._states, until, strict=True)
-                ],
-                dtype=np.int64,
-            ).reshape(-1, 2)
-            self._windows[days] = (self._offsets + bounds[:, 0], self._offsets + bounds[:, 1])
-        return self._windows[days]
+    def _count(self, days: int) -> Values:
+        return self._statistics[self._places[days, COUNT]]
 
-    def _count(self, days: int) -> FloatArray:
-        starts, ends = self._window(days)
-        return np.asarray(self._events_before[ends] - self._events_before[starts], dtype=np.float64)
+    def _frauds(self, days: int) -> Values:
+        return self._statistics[self._places[days, FRAUDS]]
 
-    def _frauds(self, days: int) -> FloatArray:
-        starts, ends = self._window(days)
-        return np.asarray(self._frauds_before[ends] - self._frauds_before[starts], dtype=np.float64)
+    def _amounts(self, days: int) -> _StoredAmounts[Values]:
+        return _StoredAmounts(self._places, self._statistics, days)
 
-    def _amounts(self, days: int) -> Amounts:
-        return Amounts(len(self._states), (Piece(self._cells, *self._window(days)),))
-
-    def _minutes_since_last(self) -> FloatArray:
-        result = np.full(len(self._states), MAXIMUM_MINUTES)
-        for row, (state, time) in enumerate(zip(self._states, self._time, strict=True)):
-            earlier = state.cells["time"][: np.searchsorted(state.cells["time"], time, side="right")]
-            if len(earlier):
-                result[row : row + 1] = minutes_between(earlier[-1:], self._time[row : row + 1])
-        return result
+    def _minutes_since_last(self) -> Values:
+        # Minus infinity stands for none.
+        minutes: Values = minutes_between(self._statistics[self._places[0, LAST]], self._time)
+        return minutes
 
 
-class _Rows:
-    """A batch of transactions with their past (see :class:`.definitions.Batch`)."""
+class _Rows(Generic[Values]):
+    """Transactions with their past, or one of them (see :class:`.definitions.Batch`)."""
 
-    def __init__(self, transactions: Sequence[Transaction], past: Sequence[Past]) -> None:
-        self.time = np.array([microseconds(item.timestamp) for item in transactions], dtype=np.int64)
-        self.utc_offset_seconds = np.array([utc_offset_seconds(item) for item in transactions], dtype=np.int64)
-        self.amount = _column(transactions, "amount")
-        self.customer_latitude = _column(transactions, "customer_latitude")
-        self.customer_longitude = _column(transactions, "customer_longitude")
-        self.merchant_latitude = _column(transactions, "merchant_latitude")
-        self.merchant_longitude = _column(transactions, "merchant_longitude")
-        self.customer: History = _StoredHistory(CUSTOMER, [item.customer for item in past], self.time, self.amount)
-        self.merchant: History = _StoredHistory(MERCHANT, [item.merchant for item in past], self.time, self.amount)
-        self.category: History = _StoredHistory(CATEGORY, [item.category for item in past], self.time, self.amount)
-
-
-def _column(transactions: Sequence[Transaction], name: str) -> FloatArray:
-    # None becomes NaN.
-    return np.array([getattr(item, name) for item in transactions], dtype=np.float64)
+    def __init__(
+        self,
+        statistics: Sequence[Values],
+        time: Values,
+        hour: Values,
+        day_of_week: Values,
+        amount: Values,
+        places: Sequence[Values],
+    ) -> None:
+        self.amount: Values = amount
+        self.hour: Values = hour
+        self.day_of_week: Values = day_of_week
+        self.customer_latitude: Values = places[0]
+        self.customer_longitude: Values = places[1]
+        self.merchant_latitude: Values = places[2]
+        self.merchant_longitude: Values = places[3]
+        self.customer: History[Values] = _StoredHistory(CUSTOMER, statistics, time, amount)
+        self.merchant: History[Values] = _StoredHistory(MERCHANT, statistics, time, amount)
+        self.category: History[Values] = _StoredHistory(CATEGORY, statistics, time, amount)
 
 
 def utc_offset_seconds(transaction: Transaction) -> int:
     """Offset of the transaction's own clock."""
     offset = transaction.timestamp.utcoffset()
-    return 0 if offset is None else int(offset.total_seconds())
+    return 0 if offset is None else offset.days * 86_400 + offset.seconds
 
 
-def feature_rows(transactions: Sequence[Transaction], past: Sequence[Past]) -> FloatArray:
-    """Features of n transactions, each from the state of its keys as it stood before that transaction.
+def _coordinates(item: Transaction) -> tuple[float, float, float, float]:
+    customer, merchant = item.customer_latitude, item.merchant_latitude
+    if customer is None or merchant is None or item.customer_longitude is None or item.merchant_longitude is None:
+        return nan, nan, nan, nan
+    return customer, item.customer_longitude, merchant, item.merchant_longitude
+
+
+def feature_rows(transactions: Sequence[Transaction], times: Sequence[int], statistics: FloatArray) -> FloatArray:
+    """Features of n transactions.
 
     Parameters
     ----------
-    transactions, past
-        n of each. A transaction that is in the state already (a repeated id) must have been taken out with
-        :meth:`.state.KeyState.without`.
+    transactions
+        n of them.
+    times
+        Their instants, microseconds since 1970 UTC.
+    statistics
+        float64 [s, n]; what the store knew before each of them, rows as :data:`.window_statistics.PLACES` says.
 
     Returns
     -------
     float64 [n, 21] in the order of ``FEATURES``.
     """
-    return feature_matrix(_Rows(transactions, past))
+    offsets = [utc_offset_seconds(item) for item in transactions]
+    if len(transactions) > _FEW:
+        time, offset = np.array(times, np.int64), np.array(offsets, np.int64)
+        amount = np.array([item.amount for item in transactions])
+        coordinates = np.array([_coordinates(item) for item in transactions]).T
+        hour, day = local_hour(time, offset), local_day_of_week(time, offset)
+        return feature_matrix(
+            _Rows[FloatArray](list(statistics), time.astype(np.float64), hour, day, amount, list(coordinates))
+        )
+    numbers = statistics.T.tolist()
+    return np.array(
+        [
+            _ROW(
+                numbers[index],
+                moment * 1.0,
+                local_hour(moment, shift),
+                local_day_of_week(moment, shift),
+                item.amount,
+                *_coordinates(item),
+            )
+            for index, (item, moment, shift) in enumerate(zip(transactions, times, offsets, strict=True))
+        ]
+    ).reshape(-1, len(FEATURES))
+
+
+def _row_formulas() -> Callable[..., list[float]]:
+    parameters = ("time", "hour", "day_of_week", "amount", "latitude_a", "longitude_a", "latitude_b", "longitude_b")
+    formulas = Formulas("statistics", *parameters)
+    time, hour, day_of_week, amount, *places = (Symbol(formulas, name) for name in parameters)
+    statistics = [formulas.symbol(f"statistics[{place}]") for place in range(WIDTH)]
+    row = _Rows[Symbol](statistics, time, hour, day_of_week, amount, places)
+    return formulas.compiled([feature.compute(row) for feature in FEATURES])
+
+
+#: The definitions of the features, for one row.
+_ROW: Final = _row_formulas()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bentos.core.features.history import Cells
+from bentos.core.features.ranges import Cells
 from bentos.core.features.windows import FloatArray, IntArray
 
 __all__ = ["running_by_bucket"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +22,7 @@ from bentos.core.features.history import EXACT_EVENTS, KINDS, LABEL_DELAY_DAYS, 
 from bentos.core.features.offline import instants, labels
 from bentos.core.features.pseudonyms import KEY_BYTES, Pseudonyms
 from bentos.core.features.running import running_by_bucket
-from bentos.core.features.state import CELL, NO_LABEL, KeyState, bucket_cells
+from bentos.core.features.state import CELL, NO_LABEL, bucket_cells
 from bentos.core.features.windows import IntArray
 from bentos.core.files import atomic_file
 
@@ -53,11 +52,6 @@ class KeyStates:
     offsets: IntArray
     buckets: IntArray
     cells: NDArray[np.void]
-
-    def __iter__(self) -> Iterator[tuple[bytes, KeyState]]:
-        for index, key in enumerate(self.hashes):
-            cells = self.cells[self.offsets[index] : self.offsets[index + 1]]
-            yield key.tobytes(), KeyState(cells, int(self.buckets[index]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,40 +10,40 @@ from bentos.core.features.snapshot import Snapshot
 from bentos.core.features.windows import FloatArray
 from bentos.core.transaction import Transaction
 
-__all__ = ["FeatureRow", "FeatureStore"]
+__all__ = ["FeatureRows", "FeatureStore"]
 
 
 @dataclass(frozen=True, slots=True)
-class FeatureRow:
-    """Features of one transaction.
+class FeatureRows:
+    """Features of n transactions.
 
     Parameters
     ----------
     values
-        float64 [21] in the order of ``FEATURES``.
+        float64 [n, 21] in the order of ``FEATURES``.
     degraded
-        Names of the features that hold their default because the store could not be asked.
+        Of each row, the names of the features that hold their default because the store could not be asked.
     """
 
     values: FloatArray
-    degraded: tuple[str, ...] = ()
+    degraded: Sequence[tuple[str, ...]]
 
 
 class FeatureStore(Protocol):
     """Keeps the state of every key. Safe for use by several threads; several processes share one store."""
 
-    def lookup(self, transaction: Transaction, *, record: bool) -> FeatureRow:
-        """Features of a transaction, from what is known before it; with ``record`` it is then known.
+    async def lookup_many(self, transactions: Sequence[Transaction], record: Sequence[bool]) -> FeatureRows:
+        """Features of n transactions, in order: a later one sees an earlier one that was recorded.
 
-        Reading and recording are one atomic step. A repeated transaction_id counts once and does not see its own
-        first attempt. When the store fails, the row holds defaults and names them; nothing is raised.
+        Reading and recording one transaction are one atomic step. A repeated transaction_id counts once and does not
+        see its own first attempt. When the store fails, rows hold defaults and name them; nothing is raised.
 
         Parameters
         ----------
-        transaction
-            With its transaction_id.
+        transactions
+            n of them, each with its transaction_id.
         record
-            Whether the transaction becomes part of its keys' history.
+            Of each, whether it becomes part of its keys' history.
         """
         ...
 

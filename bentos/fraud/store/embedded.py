@@ -1,139 +1,137 @@
-"""The feature store of a single machine: one SQLite file that all workers share."""
+"""The feature store of a single machine: one memory-mapped file that all workers share."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import sqlite3
-import threading
-from collections.abc import Iterator
+import struct
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from bentos.core.errors import ArtifactIncompatible, DataError, Unavailable
-from bentos.core.features.definitions import FEATURE_SCHEMA, FEATURES
-from bentos.core.features.history import CATEGORY, CUSTOMER, KINDS, MERCHANT, KeyKind
-from bentos.core.features.online import Past, feature_rows
+from bentos.core.features import _states
+from bentos.core.features.definitions import FEATURES
+from bentos.core.features.history import CATEGORY, CUSTOMER, KINDS, MERCHANT
+from bentos.core.features.online import feature_rows
 from bentos.core.features.pseudonyms import Pseudonyms
 from bentos.core.features.snapshot import Snapshot
-from bentos.core.features.state import Event, KeyState
+from bentos.core.features.window_statistics import WIDTH
 from bentos.core.transaction import Transaction, microseconds
-from bentos.fraud.store.base import FeatureRow
+from bentos.fraud.store.base import FeatureRows
+from bentos.fraud.store.file import StateFile, now_microseconds
 
-__all__ = ["EmbeddedStore"]
+__all__ = ["DEFAULT_CAPACITY_BYTES", "ROW", "EmbeddedStore"]
 
 _LOGGER = logging.getLogger(__name__)
-_BUSY_SECONDS: Final = 2.0
-_TABLES: Final = """
-CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS state (key BLOB PRIMARY KEY, data BLOB NOT NULL);
-"""
+_CACHED_KEYS: Final = 16_384
+DEFAULT_CAPACITY_BYTES: Final = 8 * 1024**3
+#: Keys, identity, time, amount, whether to record.
+ROW: Final = struct.Struct("=16s16s16sQqdq")
+_HISTORIC: Final = np.array([feature.source != "transaction" for feature in FEATURES])
+_DEFAULTS: Final = [feature.default for feature in FEATURES if feature.source != "transaction"]
+_DEGRADED: Final = tuple(feature.name for feature in FEATURES if feature.source != "transaction")
+_UNRECORDED: Final = (_states.FULL, _states.NO_SPACE)
+#: Microseconds for which the last transaction that was not recorded makes the store unhealthy.
+_TROUBLE_LASTS: Final = 60_000_000
+_TROUBLE: Final = {
+    _states.FULL: "its capacity is reached; transactions are scored but not recorded",
+    _states.NO_SPACE: "the disk cannot take more; transactions are scored but not recorded",
+    _states.BUSY: "another process holds its lock; features take their defaults",
+    _states.DAMAGED: "its content is damaged; features take their defaults until the server starts again",
+}
 
 
 class EmbeddedStore:
-    """States in SQLite, in write-ahead mode: readers never wait, writers take turns.
+    """States in a file mapped into every worker.
 
-    A write survives the end of any process; a power cut may take the last ones, which is no more than the contract
-    of recording promises (labels and jobs are kept elsewhere).
+    What was recorded survives the end of any process, kill -9 included; a power cut may take the last half minute and
+    keys that were being written, which is no more than the contract of recording promises (labels and jobs are kept
+    elsewhere).
 
     Parameters
     ----------
     path
-        Database file; made when there is none.
+        Of the file, on a local disk; made when there is none.
     pseudonyms
         The hash of the keys.
+    capacity_bytes
+        Largest size of the file. At the limit keys that have expired make room; if none has, transactions are scored
+        but not recorded.
+    clock
+        Microseconds since 1970 UTC. A key's cells expire by its newest event, but an event counts as at most a day
+        ahead of the clock: one wrong date cannot push out a history.
 
     Raises
     ------
     Unavailable
-        When the file cannot be opened as a database.
+        When the file cannot be opened.
     ArtifactIncompatible
         When the file was written for other features, or with another pseudonym key.
     """
 
-    def __init__(self, path: Path, pseudonyms: Pseudonyms) -> None:
+    def __init__(
+        self,
+        path: Path,
+        pseudonyms: Pseudonyms,
+        capacity_bytes: int = DEFAULT_CAPACITY_BYTES,
+        clock: Callable[[], int] = now_microseconds,
+    ) -> None:
         self._path = path
         self._pseudonyms = pseudonyms
-        self._lock = threading.Lock()
+        # Few merchants and categories make most of the traffic; a hash costs five times as much as a look at these.
+        self._merchant_key = lru_cache(_CACHED_KEYS)(partial(pseudonyms.key, MERCHANT))
+        self._category_key = lru_cache(_CACHED_KEYS)(partial(pseudonyms.key, CATEGORY))
+        self._clock = clock
+        self._trouble = _states.DONE
+        self._trouble_until = 0
+        self.states = StateFile(path, pseudonyms.fingerprint(), capacity_bytes).open()
+
+    async def lookup_many(self, transactions: Sequence[Transaction], record: Sequence[bool]) -> FeatureRows:
+        """See :meth:`.base.FeatureStore.lookup_many`. Never waits but for a lock, 0.1 s at most."""
+        times = [microseconds(item.timestamp) for item in transactions]
+        rows = b"".join(map(self._packed, transactions, times, record))
+        statistics = np.empty((WIDTH, len(times)))
+        outcomes = bytearray(len(times))
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(
-                path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=NORMAL")
-            self._connection.executescript(_TABLES)
-        except (OSError, sqlite3.Error) as error:
-            raise Unavailable(f"the feature store {path} cannot be opened: {error}") from error
-        self._agree("feature_schema", FEATURE_SCHEMA)
-        self._agree("pseudonym_key", pseudonyms.fingerprint())
+            worst = self.states.lookup(rows, statistics, outcomes, self._clock())
+        except ValueError:
+            # Closed.
+            worst = _states.DAMAGED
+            outcomes[:] = bytes([worst]) * len(outcomes)
+        if worst:
+            self._note(worst)
+        if worst < _states.BUSY:
+            return FeatureRows(feature_rows(transactions, times, statistics), [()] * len(times))
+        failed = np.frombuffer(outcomes, np.uint8) >= _states.BUSY
+        statistics[:, failed] = 0.0
+        values = feature_rows(transactions, times, statistics)
+        # What the transaction says by itself is still true; the rest was not asked.
+        values[np.ix_(failed, _HISTORIC)] = _DEFAULTS
+        return FeatureRows(values, [_DEGRADED if lost else () for lost in failed])
 
-    def _agree(self, name: str, value: str) -> None:
-        self._connection.execute("INSERT OR IGNORE INTO about VALUES (?, ?)", (name, value))
-        (found,) = self._connection.execute("SELECT value FROM about WHERE name = ?", (name,)).fetchone()
-        if found != value:
-            self.close()
-            raise ArtifactIncompatible(
-                f"the feature store {self._path} was made with {name} {found}, this program uses {value};"
-                " set FRAUD_PSEUDONYM_KEY as it was, or move the file away to start anew"
-            )
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
-
-    def lookup(self, transaction: Transaction, *, record: bool) -> FeatureRow:
-        """See :meth:`.base.FeatureStore.lookup`."""
+    def _packed(self, transaction: Transaction, time: int, record: bool) -> bytes:
+        names = self._pseudonyms
         if transaction.transaction_id is None:
             raise DataError("a transaction needs its transaction_id before it is looked up")
-        identity = self._pseudonyms.identity(transaction.transaction_id)
-        try:
-            states = self._read_and_record(transaction, identity, record=record)
-        except (sqlite3.Error, DataError):
-            _LOGGER.exception("feature store %s failed; features take their defaults", self._path)
-            return self._defaults(transaction)
-        past = Past(*(states[kind].without(identity) for kind in (CUSTOMER, MERCHANT, CATEGORY)))
-        return FeatureRow(feature_rows([transaction], [past])[0])
+        return ROW.pack(
+            names.key(CUSTOMER, transaction.customer_id),
+            self._merchant_key(transaction.merchant_id),
+            self._category_key(transaction.merchant_category),
+            names.identity(transaction.transaction_id),
+            time,
+            transaction.amount,
+            record,
+        )
 
-    def _read_and_record(self, transaction: Transaction, identity: int, *, record: bool) -> dict[KeyKind, KeyState]:
-        keys = {kind: self._pseudonyms.key(kind, getattr(transaction, kind.column)) for kind in KINDS}
-        if not record:
-            with self._lock:
-                return self._read(self._connection, keys)
-        event = Event(microseconds(transaction.timestamp), transaction.amount, identity)
-        with self._transaction() as connection:
-            states = self._read(connection, keys)
-            for kind, state in states.items():
-                after = state.add(event, kind)
-                if after is not state:
-                    self._write(connection, keys[kind], after)
-        return states
-
-    @staticmethod
-    def _read(connection: sqlite3.Connection, keys: dict[KeyKind, bytes]) -> dict[KeyKind, KeyState]:
-        rows = connection.execute("SELECT key, data FROM state WHERE key IN (?, ?, ?)", list(keys.values()))
-        found = {key: KeyState.from_bytes(data) for key, data in rows.fetchall()}
-        return {kind: found.get(key, KeyState.empty()) for kind, key in keys.items()}
-
-    @staticmethod
-    def _write(connection: sqlite3.Connection, key: bytes, state: KeyState) -> None:
-        connection.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (key, state.to_bytes()))
-
-    @staticmethod
-    def _defaults(transaction: Transaction) -> FeatureRow:
-        # What the transaction says by itself is still true; the rest was not asked.
-        nothing = KeyState.empty()
-        values = feature_rows([transaction], [Past(nothing, nothing, nothing)])[0]
-        historic = [feature.source != "transaction" for feature in FEATURES]
-        values[historic] = [feature.default for feature in FEATURES if feature.source != "transaction"]
-        return FeatureRow(values, tuple(feature.name for feature in FEATURES if feature.source != "transaction"))
+    def _note(self, outcome: int) -> None:
+        now = self._clock()
+        if outcome != self._trouble or now > self._trouble_until:
+            _LOGGER.error("feature store %s: %s", self._path, _TROUBLE[outcome])
+        # Near its limit a store takes one transaction and not the next: one line a minute will do.
+        self._trouble, self._trouble_until = outcome, now + _TROUBLE_LASTS
 
     def label(self, transaction: Transaction, label_time: int) -> None:
         """See :meth:`.base.FeatureStore.label`.
@@ -145,15 +143,17 @@ class EmbeddedStore:
         """
         if transaction.transaction_id is None:
             raise DataError("a label needs the transaction_id it belongs to")
+        keys = b"".join(self._pseudonyms.key(kind, getattr(transaction, kind.column)) for kind in KINDS)
         identity = self._pseudonyms.identity(transaction.transaction_id)
-        keys = {kind: self._pseudonyms.key(kind, getattr(transaction, kind.column)) for kind in KINDS}
         try:
-            with self._transaction() as connection:
-                for kind, state in self._read(connection, keys).items():
-                    labelled = state.label(identity, microseconds(transaction.timestamp), label_time)
-                    self._write(connection, keys[kind], labelled)
-        except sqlite3.Error as error:
+            outcome = self.states.label(keys, identity, microseconds(transaction.timestamp), label_time)
+        except ValueError as error:
             raise Unavailable(f"the feature store {self._path} cannot be written: {error}") from error
+        self._require(outcome)
+
+    def _require(self, outcome: int) -> None:
+        if outcome != _states.DONE:
+            raise Unavailable(f"the feature store {self._path} cannot be written: {_TROUBLE[outcome]}")
 
     def fill(self, snapshot: Snapshot) -> bool:
         """See :meth:`.base.FeatureStore.fill`.
@@ -170,28 +170,32 @@ class EmbeddedStore:
                 "the feature snapshot was written with another FRAUD_PSEUDONYM_KEY than this process has;"
                 " set the same key, or make the snapshot again"
             )
-        try:
-            with self._transaction() as connection:
-                if connection.execute("SELECT 1 FROM about WHERE name = 'filled_at'").fetchone():
-                    return False
-                connection.execute("INSERT INTO about VALUES ('filled_at', ?)", (str(snapshot.taken_at),))
-                for kind in KINDS:
-                    rows = ((key, state.to_bytes()) for key, state in snapshot.states[kind.name])
-                    # A state that live traffic has begun stays: it is newer than the snapshot.
-                    connection.executemany("INSERT OR IGNORE INTO state VALUES (?, ?)", rows)
-        except sqlite3.Error as error:
-            raise Unavailable(f"the feature store {self._path} cannot be filled: {error}") from error
+        if self.states.filled:
+            return False
+        for number, kind in enumerate(KINDS):
+            states = snapshot.states[kind.name]
+            # A state that live traffic has begun stays: it is newer than the snapshot.
+            outcome, unsound = self.states.fill(number, states.hashes, states.offsets, states.buckets, states.cells)
+            self._require(outcome)
+            if unsound:
+                _LOGGER.warning("%d states of a %s in the feature snapshot make no sense", unsound, kind.name)
+        self._require(self.states.set_filled())
         return True
 
     def check(self) -> str | None:
         """See :meth:`.base.FeatureStore.check`."""
         try:
-            with self._lock:
-                self._connection.execute("SELECT 1 FROM about").fetchone()
-        except sqlite3.Error as error:
+            outcome = self.states.check()
+        except ValueError as error:
             return str(error)
-        return None
+        if outcome == _states.DONE and self._trouble in _UNRECORDED and self._clock() <= self._trouble_until:
+            outcome = self._trouble
+        return _TROUBLE.get(outcome)
+
+    def stats(self) -> dict[str, int]:
+        """For operators: keys, bytes used, of the file and allowed; counts of what came to grief."""
+        return self.states.stats()
 
     def close(self) -> None:
         """See :meth:`.base.FeatureStore.close`."""
-        self._connection.close()
+        self.states.close()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bentos.core.errors import ArtifactCorrupt, ArtifactIncompatible, ArtifactMissing
-from bentos.core.features.history import EXACT_EVENTS, KINDS
+from bentos.core.features.history import CATEGORY, CUSTOMER, EXACT_EVENTS, KINDS, MERCHANT
 from bentos.core.features.pseudonyms import Pseudonyms
 from bentos.core.features.snapshot import read_snapshot, write_snapshot
 from tests.core.features.replay import replay
@@ -27,17 +27,16 @@ def snapshot_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_snapshot_equals_replay(tmp_path: Path) -> None:
     table = busy_table(EXACT_EVENTS + 500, seed=2)
-    _, states = replay(table)
+    _, store = replay(table)
     write_snapshot(table, tmp_path / "s.npz", SECRET)
     snapshot = read_snapshot(tmp_path / "s.npz")
-    for kind in KINDS:
-        stored = dict(snapshot.states[kind.name])
-        for name, state in states.by_kind[kind].items():
-            cells = stored[SECRET.key(kind, name)].cells
-            assert stored[SECRET.key(kind, name)].buckets == state.buckets > 0
-            for part in ("time", "amount", "squares", "count", "frauds"):
-                # The replay still holds labels that came after their events had folded and left.
-                np.testing.assert_allclose(cells[part], state.cells[part], rtol=1e-12, err_msg=part)
+    for kind, name in ((CUSTOMER, "c0"), (MERCHANT, "m0"), (CATEGORY, "unknown")):
+        stored, state = snapshot.states[kind.name], store.state(kind, name)
+        assert stored.hashes.tobytes() == SECRET.key(kind, name)
+        assert stored.buckets[0] == state.buckets > 0
+        for part in ("time", "amount", "squares", "count", "frauds"):
+            # The replay still holds labels that came after their events had folded and left.
+            np.testing.assert_allclose(stored.cells[part], state.cells[part], rtol=1e-12, err_msg=part)
 
 
 def test_no_identifier_is_in_the_file(snapshot_file: Path) -> None:
@@ -55,8 +54,7 @@ def test_labels_unknown_at_the_end_are_left_out(tmp_path: Path) -> None:
     ]
     write_snapshot(canonical(rows), tmp_path / "s.npz", SECRET)
     for kind in KINDS:
-        ((_, state),) = read_snapshot(tmp_path / "s.npz").states[kind.name]
-        assert state.cells["frauds"].tolist() == [1, 0, 0]
+        assert read_snapshot(tmp_path / "s.npz").states[kind.name].cells["frauds"].tolist() == [1, 0, 0]
 
 
 def test_a_missing_snapshot_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,475 @@
+/* The Python type States: a process's view of the file. */
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+
+#include "_states.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { ROWS_WORTH_THE_GIL = 64 };
+#define LARGEST_CAPACITY (UINT64_C(1) << 46)
+
+typedef struct {
+    PyObject_HEAD
+    Store store;
+    int open, users, closing; /* users: calls that run without the GIL; the last one closes */
+    int64_t width;
+} States;
+
+static int acquire(PyObject *object, const char *name, Py_ssize_t itemsize, int flags, Py_buffer *view)
+{
+    if (PyObject_GetBuffer(object, view, PyBUF_C_CONTIGUOUS | flags) < 0) return -1;
+    if (view->itemsize != itemsize) {
+        PyErr_Format(PyExc_TypeError, "%s has items of %zd bytes, needed are %zd", name, view->itemsize, itemsize);
+        PyBuffer_Release(view);
+        return -1;
+    }
+    return 0;
+}
+
+static int check_open(const States *self)
+{
+    if (self->open && !self->closing) return 0;
+    PyErr_SetString(PyExc_ValueError, "the feature store is closed");
+    return -1;
+}
+
+static void close_store(States *self)
+{
+    if (!self->open) return;
+    self->open = 0;
+    store_unmap(&self->store);
+    close(self->store.fd);
+}
+
+static void leave(States *self)
+{
+    if (--self->users == 0 && self->closing) close_store(self);
+}
+
+static PyObject *outcome_object(Outcome outcome) { return PyLong_FromLong((long)outcome); }
+
+/* ---- opening ------------------------------------------------------------------------------------ */
+
+static int read_window(PyObject *item, Window *window)
+{
+    long long span, asked;
+    if (!PyTuple_Check(item) || !PyArg_ParseTuple(item, "LL:window", &span, &asked)) return -1;
+    if (span <= 0 || span >= LATEST_TIME || asked < 1 || asked > (COUNT | FRAUDS | TOTAL | SQUARES)) {
+        PyErr_SetString(PyExc_ValueError, "a window has a positive span and asks for some statistics");
+        return -1;
+    }
+    *window = (Window){span, (uint32_t)asked};
+    return 0;
+}
+
+static int read_kind(PyObject *item, Kind *kind)
+{
+    long long delay, horizon;
+    int last;
+    PyObject *windows;
+    if (!PyTuple_Check(item) || !PyArg_ParseTuple(item, "LLpO!:kind", &delay, &horizon, &last, &PyTuple_Type, &windows))
+        return -1;
+    const Py_ssize_t count = PyTuple_Size(windows);
+    if (delay < 0 || horizon <= delay || horizon > MAXIMUM_BUCKETS * HOUR || count < 0 || count > MAXIMUM_WINDOWS) {
+        PyErr_SetString(PyExc_ValueError, "a kind has 0 <= delay < horizon, in hours no more than buckets, and few windows");
+        return -1;
+    }
+    *kind = (Kind){.delay = delay, .horizon = horizon, .last = last, .windows = (int)count};
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *window = PyTuple_GetItem(windows, i);
+        if (window == NULL || read_window(window, kind->window + i) < 0) return -1;
+    }
+    return 0;
+}
+
+static int read_kinds(States *self, PyObject *kinds)
+{
+    if (PyTuple_Size(kinds) != KINDS) {
+        PyErr_Format(PyExc_ValueError, "needed are %d kinds", KINDS);
+        return -1;
+    }
+    for (int i = 0; i < KINDS; i++) {
+        PyObject *item = PyTuple_GetItem(kinds, i);
+        if (item == NULL || read_kind(item, self->store.kinds + i) < 0) return -1;
+        self->width += windows_width(self->store.kinds + i);
+    }
+    return 0;
+}
+
+static int open_store(States *self, const char *how, uint64_t capacity, const uint8_t *schema,
+                      const uint8_t *fingerprint, const uint8_t *boot)
+{
+    Outcome outcome;
+    errno = 0;
+    if (strcmp(how, "create") == 0) {
+        outcome = store_create(&self->store, capacity, schema, fingerprint, boot);
+    } else {
+        outcome = store_map(&self->store, capacity);
+        if (outcome == DONE && strcmp(how, "recover") == 0) outcome = store_recover(&self->store, boot);
+    }
+    if (outcome == DONE) return 0;
+    if (outcome == DAMAGED) PyErr_SetString(PyExc_ValueError, "its content is damaged");
+    else PyErr_SetFromErrno(PyExc_OSError);
+    return -1;
+}
+
+static PyObject *states_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    int fd, wait_milliseconds;
+    const char *how, *schema, *fingerprint, *boot;
+    Py_ssize_t lengths[3];
+    unsigned long long capacity;
+    PyObject *kinds;
+    if (kwargs != NULL && PyDict_Size(kwargs) > 0) {
+        PyErr_SetString(PyExc_TypeError, "States takes positional arguments only");
+        return NULL;
+    }
+    if (!PyArg_ParseTuple(args, "isKy#y#y#O!i:States", &fd, &how, &capacity, &schema, lengths, &fingerprint,
+                          lengths + 1, &boot, lengths + 2, &PyTuple_Type, &kinds, &wait_milliseconds))
+        return NULL;
+    if (lengths[0] != 32 || lengths[1] != 16 || lengths[2] != 16) {
+        PyErr_SetString(PyExc_ValueError, "the schema has 32 bytes, fingerprint and boot 16");
+        return NULL;
+    }
+    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    if (capacity < 2 << 20 || capacity > LARGEST_CAPACITY || wait_milliseconds < 0) {
+        PyErr_SetString(PyExc_ValueError, "the capacity is 2 MiB to 64 TiB, the wait not negative");
+        return NULL;
+    }
+    States *self = (States *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
+    if (self == NULL) return NULL;
+    self->store.fd = -1;
+    self->store.wait_microseconds = (int64_t)wait_milliseconds * 1000;
+    if (read_kinds(self, kinds) < 0) goto fail;
+    if ((self->store.fd = fcntl(fd, F_DUPFD_CLOEXEC, 3)) < 0) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        goto fail;
+    }
+    self->open = 1;
+    if (open_store(self, how, capacity / page * page, (const uint8_t *)schema, (const uint8_t *)fingerprint,
+                   (const uint8_t *)boot) == 0)
+        return (PyObject *)self;
+fail:
+    Py_DECREF((PyObject *)self);
+    return NULL;
+}
+
+static void states_dealloc(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    close_store((States *)object);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
+    Py_DECREF((PyObject *)type);
+}
+
+static PyObject *states_close(PyObject *object, PyObject *unused)
+{
+    (void)unused;
+    States *self = (States *)object;
+    self->closing = 1;
+    if (self->users == 0) close_store(self);
+    Py_RETURN_NONE;
+}
+
+/* ---- looking up --------------------------------------------------------------------------------- */
+
+static PyObject *states_lookup(PyObject *object, PyObject *args)
+{
+    States *self = (States *)object;
+    PyObject *objects[3], *result = NULL;
+    long long now;
+    if (!PyArg_ParseTuple(args, "OOOL:lookup", objects, objects + 1, objects + 2, &now)) return NULL;
+    if (check_open(self) < 0) return NULL;
+    Py_buffer rows, out, outcomes;
+    if (acquire(objects[0], "rows", 1, 0, &rows) < 0) return NULL;
+    if (acquire(objects[1], "out", 8, PyBUF_WRITABLE, &out) < 0) goto no_out;
+    if (acquire(objects[2], "outcomes", 1, PyBUF_WRITABLE, &outcomes) < 0) goto no_outcomes;
+    const int64_t count = rows.len / (Py_ssize_t)sizeof(Row);
+    const Row *row = rows.buf;
+    int sound = rows.len == count * (int64_t)sizeof(Row) && out.len / 8 == count * self->width && outcomes.len == count &&
+                (uintptr_t)rows.buf % _Alignof(Row) == 0 && now >= 0 && now < LATEST_TIME;
+    for (int64_t i = 0; sound && i < count; i++) sound = rows_valid(row + i);
+    if (!sound) {
+        PyErr_SetString(PyExc_ValueError, "rows, out and outcomes do not fit together, or a row is out of range");
+        goto done;
+    }
+    int worst;
+    const int held = count > 0 && count < ROWS_WORTH_THE_GIL && store_lock(&self->store, 0) == DONE;
+    if (held) {
+        worst = rows_lookup(&self->store, row, count, now, out.buf, outcomes.buf, 1);
+    } else {
+        self->users++;
+        Py_BEGIN_ALLOW_THREADS
+        worst = rows_lookup(&self->store, row, count, now, out.buf, outcomes.buf, 0);
+        Py_END_ALLOW_THREADS
+        leave(self);
+    }
+    result = PyLong_FromLong(worst);
+done:
+    PyBuffer_Release(&outcomes);
+no_outcomes:
+    PyBuffer_Release(&out);
+no_out:
+    PyBuffer_Release(&rows);
+    return result;
+}
+
+static PyObject *states_label(PyObject *object, PyObject *args)
+{
+    States *self = (States *)object;
+    const char *keys;
+    Py_ssize_t length;
+    unsigned long long identity;
+    long long event_time, label_time;
+    if (!PyArg_ParseTuple(args, "y#KLL:label", &keys, &length, &identity, &event_time, &label_time)) return NULL;
+    if (check_open(self) < 0) return NULL;
+    if (length != KINDS * KEY_BYTES || event_time < 0 || event_time >= LATEST_TIME || label_time < 0 ||
+        label_time >= LATEST_TIME) {
+        PyErr_SetString(PyExc_ValueError, "a label has the keys of every kind, and times in range");
+        return NULL;
+    }
+    Outcome outcome;
+    self->users++;
+    Py_BEGIN_ALLOW_THREADS
+    outcome = rows_label(&self->store, (const uint8_t *)keys, identity, event_time, label_time);
+    Py_END_ALLOW_THREADS
+    leave(self);
+    return outcome_object(outcome);
+}
+
+/* ---- whole states ------------------------------------------------------------------------------- */
+
+static int check_offsets(const int64_t *offsets, const int64_t *buckets, int64_t keys, int64_t cells)
+{
+    int good = offsets[0] == 0 && offsets[keys] == cells;
+    for (int64_t key = 0; good && key < keys; key++)
+        good = offsets[key] <= offsets[key + 1] && offsets[key + 1] <= cells && buckets[key] >= 0 &&
+               buckets[key] <= offsets[key + 1] - offsets[key];
+    return good;
+}
+
+static PyObject *states_fill(PyObject *object, PyObject *args)
+{
+    States *self = (States *)object;
+    static const struct { const char *name; Py_ssize_t itemsize; } parts[4] = {
+        {"hashes", 1}, {"offsets", 8}, {"buckets", 8}, {"cells", sizeof(Cell)}};
+    PyObject *objects[4], *result = NULL;
+    Py_buffer views[4];
+    int kind, held = 0;
+    if (!PyArg_ParseTuple(args, "iOOOO:fill", &kind, objects, objects + 1, objects + 2, objects + 3)) return NULL;
+    if (check_open(self) < 0) return NULL;
+    for (; held < 4; held++)
+        if (acquire(objects[held], parts[held].name, parts[held].itemsize, 0, views + held) < 0) goto done;
+    const int64_t keys = views[2].len / 8;
+    if (kind < 0 || kind >= KINDS || views[1].len / 8 != keys + 1 || views[0].len != keys * KEY_BYTES ||
+        !check_offsets(views[1].buf, views[2].buf, keys, views[3].len / (Py_ssize_t)sizeof(Cell))) {
+        PyErr_SetString(PyExc_ValueError, "hashes, offsets, buckets and cells do not fit together");
+        goto done;
+    }
+    Outcome outcome;
+    uint64_t unsound = 0;
+    self->users++;
+    Py_BEGIN_ALLOW_THREADS
+    outcome = bulk_fill(&self->store, kind, keys, views[0].buf, views[1].buf, views[2].buf, views[3].buf, &unsound);
+    Py_END_ALLOW_THREADS
+    leave(self);
+    result = Py_BuildValue("iK", (int)outcome, (unsigned long long)unsound);
+done:
+    while (held > 0) PyBuffer_Release(views + --held);
+    return result;
+}
+
+static PyObject *states_set_filled(PyObject *object, PyObject *unused)
+{
+    (void)unused;
+    States *self = (States *)object;
+    if (check_open(self) < 0) return NULL;
+    const Outcome outcome = store_lock(&self->store, 1);
+    if (outcome != DONE) return outcome_object(outcome);
+    header_of(&self->store)->filled = 1;
+    store_unlock(&self->store);
+    return outcome_object(DONE);
+}
+
+static PyObject *states_carry(PyObject *object, PyObject *args)
+{
+    States *self = (States *)object;
+    int fd;
+    long long now;
+    uint64_t kept = 0, dropped = 0;
+    if (!PyArg_ParseTuple(args, "iL:carry", &fd, &now)) return NULL;
+    if (check_open(self) < 0) return NULL;
+    Outcome outcome;
+    self->users++;
+    Py_BEGIN_ALLOW_THREADS
+    outcome = bulk_carry(&self->store, fd, now, &kept, &dropped);
+    Py_END_ALLOW_THREADS
+    leave(self);
+    return Py_BuildValue("iKK", (int)outcome, (unsigned long long)kept, (unsigned long long)dropped);
+}
+
+static PyObject *states_read(PyObject *object, PyObject *args)
+{
+    States *self = (States *)object;
+    const char *key;
+    Py_ssize_t length;
+    if (!PyArg_ParseTuple(args, "y#:read", &key, &length)) return NULL;
+    if (check_open(self) < 0) return NULL;
+    if (length != KEY_BYTES) {
+        PyErr_Format(PyExc_ValueError, "a key has %d bytes", KEY_BYTES);
+        return NULL;
+    }
+    const Py_ssize_t room = EXACT_EVENTS + MAXIMUM_BUCKETS;
+    Cell *cells = PyMem_Malloc((size_t)room * sizeof *cells);
+    if (cells == NULL) return PyErr_NoMemory();
+    int64_t buckets = 0, count = 0;
+    const Outcome outcome = store_lock(&self->store, 1);
+    if (outcome == DONE) {
+        count = bulk_read(&self->store, (const uint8_t *)key, cells, room, &buckets);
+        store_unlock(&self->store);
+    }
+    PyObject *result = Py_BuildValue("y#L", (const char *)cells, (Py_ssize_t)(count * (int64_t)sizeof *cells),
+                                     (long long)buckets);
+    PyMem_Free(cells);
+    return result;
+}
+
+/* ---- about the store ---------------------------------------------------------------------------- */
+
+static PyObject *states_stats(PyObject *object, PyObject *unused)
+{
+    (void)unused;
+    States *self = (States *)object;
+    if (check_open(self) < 0) return NULL;
+    const Outcome outcome = store_lock(&self->store, 1);
+    if (outcome != DONE) return PyDict_New();
+    const Header header = *header_of(&self->store);
+    store_unlock(&self->store);
+    const unsigned long long used = header.top;
+    return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K}", "keys", (unsigned long long)header.keys, "used_bytes", used,
+                         "file_bytes", (unsigned long long)header.size, "capacity_bytes",
+                         (unsigned long long)header.capacity, "rolled_back", (unsigned long long)header.rolled_back,
+                         "reclaimed", (unsigned long long)header.reclaimed, "dropped", (unsigned long long)header.dropped,
+                         "unrecorded", (unsigned long long)header.unrecorded);
+}
+
+static PyObject *states_filled(PyObject *object, void *closure)
+{
+    (void)closure;
+    States *self = (States *)object;
+    if (check_open(self) < 0) return NULL;
+    return PyBool_FromLong(header_of(&self->store)->filled != 0);
+}
+
+/* Whether the lock can be had and the content be used: an Outcome. */
+static PyObject *states_check(PyObject *object, PyObject *unused)
+{
+    (void)unused;
+    States *self = (States *)object;
+    if (check_open(self) < 0) return NULL;
+    const Outcome outcome = store_lock(&self->store, 1);
+    if (outcome == DONE) store_unlock(&self->store);
+    return outcome_object(outcome);
+}
+
+static PyObject *states_width(PyObject *object, void *closure)
+{
+    (void)closure;
+    return PyLong_FromLongLong(((States *)object)->width);
+}
+
+/* What a file says of itself: None when it is new, else (version, schema, fingerprint, boot, capacity). */
+static PyObject *inspect(PyObject *module, PyObject *args)
+{
+    (void)module;
+    int fd;
+    Header header = {0};
+    if (!PyArg_ParseTuple(args, "i:inspect", &fd)) return NULL;
+    const ssize_t size = pread(fd, &header, sizeof header, 0);
+    if (size < 0) return PyErr_SetFromErrno(PyExc_OSError);
+    if (header.magic == 0) Py_RETURN_NONE;
+    if (header.magic != store_magic || size < (ssize_t)sizeof header) {
+        PyErr_SetString(PyExc_ValueError, "it does not begin as a feature store");
+        return NULL;
+    }
+    const unsigned version = header.header_bytes == sizeof header ? header.version : UINT32_MAX;
+    return Py_BuildValue("Iy#y#y#K", version, (const char *)header.schema, (Py_ssize_t)sizeof header.schema,
+                         (const char *)header.fingerprint, (Py_ssize_t)sizeof header.fingerprint,
+                         (const char *)header.boot, (Py_ssize_t)sizeof header.boot, (unsigned long long)header.capacity);
+}
+
+static PyMethodDef states_methods[] = {
+    {"lookup", states_lookup, METH_VARARGS,
+     "lookup(rows, out, outcomes, now): fill out, float64 [width, n], and an outcome for each row; the worst outcome."},
+    {"label", states_label, METH_VARARGS, "label(keys, identity, event_time, label_time): an outcome."},
+    {"fill", states_fill, METH_VARARGS, "fill(kind, hashes, offsets, buckets, cells): outcome, number of unsound states."},
+    {"set_filled", states_set_filled, METH_NOARGS, "Note that the snapshot is in; an outcome."},
+    {"carry", states_carry, METH_VARARGS, "carry(fd, now): outcome, keys kept, keys dropped, of another file."},
+    {"read", states_read, METH_VARARGS, "read(key): a key's cells as bytes, and how many of them are buckets."},
+    {"stats", states_stats, METH_NOARGS, "Numbers for operators; empty when the lock cannot be had."},
+    {"check", states_check, METH_NOARGS, "Whether the store can be used: an outcome."},
+    {"close", states_close, METH_NOARGS, "Unmap and close the file."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef states_getters[] = {
+    {"filled", states_filled, NULL, "Whether a snapshot has been taken over.", NULL},
+    {"width", states_width, NULL, "Statistics of a row.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot states_slots[] = {
+    {Py_tp_new, states_new},
+    {Py_tp_dealloc, states_dealloc},
+    {Py_tp_methods, states_methods},
+    {Py_tp_getset, states_getters},
+    {Py_tp_doc, "States(fd, how, capacity, schema, fingerprint, boot, kinds, wait_milliseconds)"},
+    {0, NULL},
+};
+
+static PyType_Spec states_spec = {
+    .name = "bentos.core.features._states.States",
+    .basicsize = sizeof(States),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = states_slots,
+};
+
+static PyMethodDef module_methods[] = {
+    {"inspect", inspect, METH_VARARGS, "inspect(fd): None, or version, schema, fingerprint, boot, capacity."},
+    {NULL, NULL, 0, NULL},
+};
+
+static int module_exec(PyObject *module)
+{
+    static const struct { const char *name; long value; } constants[] = {
+        {"DONE", DONE}, {"FULL", FULL}, {"NO_SPACE", NO_SPACE}, {"BUSY", BUSY}, {"DAMAGED", DAMAGED},
+        {"COUNT", COUNT}, {"FRAUDS", FRAUDS}, {"TOTAL", TOTAL}, {"SQUARES", SQUARES},
+        {"EXACT_EVENTS", EXACT_EVENTS}, {"MAXIMUM_BUCKETS", MAXIMUM_BUCKETS}, {"FORMAT_VERSION", FORMAT_VERSION},
+        {"ROW_BYTES", sizeof(Row)},
+    };
+    PyObject *type = PyType_FromModuleAndSpec(module, &states_spec, NULL);
+    if (type == NULL) return -1;
+    int failed = PyModule_AddObjectRef(module, "States", type);
+    Py_DECREF(type);
+    for (size_t i = 0; !failed && i < sizeof constants / sizeof *constants; i++)
+        failed = PyModule_AddIntConstant(module, constants[i].name, constants[i].value);
+    return failed ? -1 : 0;
+}
+
+static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, module_exec}, {0, NULL}};
+
+static struct PyModuleDef module_definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_states",
+    .m_doc = "Key states in a memory-mapped file; see bentos.core.features.states.",
+    .m_size = 0,
+    .m_methods = module_methods,
+    .m_slots = module_slots,
+};
+
+PyMODINIT_FUNC PyInit__states(void) { return PyModuleDef_Init(&module_definition); }
