@@ -3,8 +3,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 BLOCK: int
-MAXIMUM_POINTS: int
-INSTRUCTIONS: str
+INSTRUCTIONS: tuple[str, ...]
 
 class Forest:
     def __new__(
@@ -30,4 +29,4 @@ class Forest:
     def depth(self) -> int: ...
     @property
     def points(self) -> int: ...
-    def contributions(self, rows: NDArray[Any], out: NDArray[Any], portable: bool = False, /) -> None: ...
+    def contributions(self, rows: NDArray[Any], out: NDArray[Any], instructions: str | None = None, /) -> None: ...

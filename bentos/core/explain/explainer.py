@@ -26,7 +26,7 @@ class Explainer(Protocol):
         ...
 
 
-def load_explainer(kind: str, arrays: Mapping[str, NDArray[Any]]) -> Explainer:
+def load_explainer(kind: str, arrays: Mapping[str, NDArray[Any]], *, threads: int = 1) -> Explainer:
     """Make the explainer of a model.
 
     Parameters
@@ -35,6 +35,8 @@ def load_explainer(kind: str, arrays: Mapping[str, NDArray[Any]]) -> Explainer:
         The artifact's kind: "forest" or "network".
     arrays
         The arrays of ``explainer.npz``.
+    threads
+        Threads of one call with many rows; the results do not depend on it.
 
     Raises
     ------
@@ -44,7 +46,7 @@ def load_explainer(kind: str, arrays: Mapping[str, NDArray[Any]]) -> Explainer:
         The arrays do not describe such a model.
     """
     if kind == "forest":
-        return TreeExplainer(arrays, len(FEATURE_NAMES))
+        return TreeExplainer(arrays, len(FEATURE_NAMES), threads=threads)
     if kind == "network":
-        return NetworkExplainer(arrays, len(FEATURE_NAMES))
+        return NetworkExplainer(arrays, len(FEATURE_NAMES), threads=threads)
     raise ArtifactIncompatible(f"no explainer for models of kind {kind!r}, there are forest and network")

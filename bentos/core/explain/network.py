@@ -9,7 +9,9 @@ at the background row is taken, as shap's PyTorch implementation does.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
+from math import prod
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 
 from bentos.core.errors import ArtifactCorrupt
 from bentos.core.explain._arrays import checked_rows, require
+from bentos.core.explain._pieces import in_pieces
 
 __all__ = ["NETWORK_ARRAYS", "NetworkExplainer", "scale_rows"]
 
@@ -35,8 +38,8 @@ NETWORK_ARRAYS: Final[dict[str, tuple[str, int]]] = {
 _NEAR_ZERO: Final = 1e-6
 _MAXIMUM_LAYERS: Final = 64
 _MAXIMUM_BACKGROUND: Final = 4096
-#: Doubles of one temporary array, which bounds what a call needs whatever the number of rows (16 MB).
-_BLOCK_VALUES: Final = 2_000_000
+#: Doubles of one array of scratch: two rows of the default network. A few such arrays stay in a core's cache.
+_BLOCK_VALUES: Final = 50_000
 
 Floats = NDArray[np.float64]
 
@@ -57,14 +60,21 @@ class NetworkExplainer:
         As :data:`NETWORK_ARRAYS` describes.
     features
         Number of columns of a row.
+    threads
+        Threads of one call with more rows than fit the cache at once.
 
     Raises
     ------
     ArtifactCorrupt
         The arrays are not such a network.
+
+    Notes
+    -----
+    The products of matrices are numpy's: its OpenBLAS has threads of its own, which go on spinning for a while after
+    each call. A server with one worker a core sets ``OPENBLAS_NUM_THREADS=1``, before numpy is imported.
     """
 
-    def __init__(self, arrays: Mapping[str, NDArray[Any]], features: int) -> None:
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], features: int, *, threads: int = 1) -> None:
         layers = sum(name.startswith("weight_") for name in arrays)
         if not 1 <= layers <= _MAXIMUM_LAYERS:
             raise ArtifactCorrupt(f"explainer.npz has {layers} layers, allowed are 1 to {_MAXIMUM_LAYERS}")
@@ -74,6 +84,8 @@ class NetworkExplainer:
             expected[f"bias_{layer}"] = ("float64", 1)
         require(arrays, expected)
         self._features = features
+        self._threads = threads
+        self._scratch = _Scratch()
         self._log, self._mean, self._scale = arrays["log"], arrays["mean"], arrays["scale"]
         self._clip = float(arrays["clip"])
         self._background: Floats = arrays["background"]
@@ -81,6 +93,7 @@ class NetworkExplainer:
         self._biases: list[Floats] = [arrays[f"bias_{layer}"] for layer in range(layers)]
         self._check()
         self._references = self._before_relu(self._background)
+        self._rectified = [np.maximum(values, 0.0) for values in self._references]
         self.base_value = float(self._references[-1].mean())
 
     def _check(self) -> None:
@@ -144,8 +157,11 @@ class NetworkExplainer:
         widest = max(weight.shape[1] for weight in self._weights)
         step = max(1, _BLOCK_VALUES // (len(self._background) * widest))
         out = np.empty(given.shape, dtype=np.float64)
-        for start in range(0, len(scaled), step):
-            out[start : start + step] = self._explain(scaled[start : start + step])
+
+        def explain(piece: slice) -> None:
+            out[piece] = self._explain(scaled[piece])
+
+        in_pieces(explain, len(scaled), step, self._threads)
         return out
 
     def _explain(self, scaled: Floats) -> Floats:
@@ -154,17 +170,39 @@ class NetworkExplainer:
         # [rows, background, inputs of the layer]: how much the result changes per change of the layer's input.
         multipliers = np.broadcast_to(self._weights[-1][0], (rows, background, self._weights[-1].shape[1]))
         for layer in range(len(self._weights) - 2, -1, -1):
-            slope = _rescale(outputs[layer], self._references[layer])
-            multipliers = (multipliers * slope) @ self._weights[layer]
-        changes = scaled[:, None, :] - self._background[None, :, :]
-        result: Floats = (multipliers * changes).mean(axis=1)
+            weight = self._weights[layer]
+            slope = self._rescale(outputs[layer], layer)
+            slope *= multipliers
+            multipliers = self._scratch.take("multipliers", (rows, background, weight.shape[1]))
+            np.matmul(slope, weight, out=multipliers)
+        changes = scaled[:, None, :] - self._background
+        result: Floats = np.einsum("nmf,nmf->nf", multipliers, changes) / background
         return result
 
+    def _rescale(self, values: Floats, layer: int) -> Floats:
+        """Slope of a layer's ReLU between background and row: inputs [n, width] to [n, m, width]."""
+        references = self._references[layer]
+        shape = (len(values), *references.shape)
+        change = np.subtract(values[:, None, :], references, out=self._scratch.take("change", shape))
+        slope = self._scratch.take("slope", shape)
+        np.subtract(np.maximum(values, 0.0)[:, None, :], self._rectified[layer], out=slope)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slope /= change
+        near = np.abs(change, out=change) < _NEAR_ZERO
+        if near.any():
+            np.copyto(slope, references > 0.0, where=near)
+        return slope
 
-def _rescale(values: Floats, references: Floats) -> Floats:
-    """Slope of the ReLU between background and row: inputs [n, width], [m, width] to [n, m, width]."""
-    change = values[:, None, :] - references[None, :, :]
-    rise = np.maximum(values, 0.0)[:, None, :] - np.maximum(references, 0.0)[None, :, :]
-    near = np.abs(change) < _NEAR_ZERO
-    slope: Floats = np.where(near, references[None, :, :] > 0.0, rise / np.where(near, 1.0, change))
-    return slope
+
+class _Scratch(threading.local):
+    """Arrays that a thread uses again: the allocator would give their pages back, and faulting them in again costs
+    more than what is done with them.
+    """
+
+    def take(self, name: str, shape: tuple[int, ...]) -> Floats:
+        """An array for that purpose, with anything in it; the one taken before is no longer valid."""
+        size = prod(shape)
+        held: Floats | None = self.__dict__.get(name)
+        if held is None or held.size < size:
+            held = self.__dict__[name] = np.empty(size)
+        return held[:size].reshape(shape)

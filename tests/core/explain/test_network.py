@@ -14,33 +14,11 @@ from torch import nn
 
 from bentos.core.errors import ArtifactCorrupt, InvalidInput
 from bentos.core.explain import NetworkExplainer, load_explainer, scale_rows
+from tests.core.explain.networks import FEATURES, SCALER, layers
+from tests.core.explain.networks import rows_like_training as rows
 from training.export.explainer_arrays import network_arrays
 from training.export.reference import shap_of_network
 from training.models.preprocessing import ElementwiseScaler
-
-FEATURES = 21
-
-
-def rows(count: int, seed: int = 0) -> NDArray[np.float32]:
-    return np.random.default_rng(seed).gamma(1.0, 30.0, size=(count, FEATURES)).astype(np.float32)
-
-
-def layers(hidden: tuple[int, ...], *, norm: bool = False, seed: int = 0) -> nn.Sequential:
-    """A network with random weights and, where it normalises, the statistics of random rows."""
-    torch.manual_seed(seed)
-    modules: list[nn.Module] = []
-    width = FEATURES
-    for units in hidden:
-        modules += [nn.Linear(width, units), *([nn.BatchNorm1d(units)] if norm else []), nn.ReLU(), nn.Dropout(0.3)]
-        width = units
-    network = nn.Sequential(*modules, nn.Linear(width, 2))
-    if norm:
-        for _ in range(5):
-            network(torch.randn(64, FEATURES))
-    return network.eval()
-
-
-SCALER = ElementwiseScaler().fit(rows(500))
 
 
 def arrays_of(network: nn.Sequential, background: int = 20) -> dict[str, NDArray[Any]]:
@@ -99,6 +77,24 @@ def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(explainer.contributions(given_rows), whole, rtol=0, atol=1e-13)
     np.testing.assert_allclose(explainer.contributions(given_rows[:1]), whole[:1], rtol=0, atol=1e-13)
     assert explainer.contributions(given_rows[:0]).shape == (0, FEATURES)
+
+
+@pytest.mark.parametrize("count", [1, 2, 33])
+def test_the_number_of_threads_changes_no_bit(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bentos.core.explain.network._BLOCK_VALUES", 20 * 21 * 2)
+    arrays = arrays_of(layers((16, 8)))
+    expected = NetworkExplainer(arrays, FEATURES).contributions(rows(count, 2))
+    for threads in (2, 8):
+        explainer = load_explainer("network", arrays, threads=threads)
+        np.testing.assert_array_equal(explainer.contributions(rows(count, 2)), expected)
+
+
+def test_results_outlive_later_calls() -> None:
+    explainer = NetworkExplainer(arrays_of(layers((16, 8))), FEATURES)
+    first = explainer.contributions(rows(3, 2))
+    kept = first.copy()
+    explainer.contributions(rows(5, 4))
+    np.testing.assert_array_equal(first, kept)
 
 
 def test_scaling_is_the_training_scalers() -> None:

@@ -66,7 +66,7 @@ def test_chains_of_any_depth_are_exact(levels: int) -> None:
     explainer = TreeExplainer(arrays, FEATURES)
     values = explainer.contributions(rows)
     np.testing.assert_allclose(values, oracle.contributions(arrays, rows), rtol=0, atol=1e-12)
-    np.testing.assert_array_equal(explainer.contributions(rows[:1]).round(12), values[:1].round(12))
+    np.testing.assert_allclose(explainer.contributions(rows[:1]), values[:1], rtol=0, atol=1e-12)
     # All 21 features on a path need 11 points, more levels do not.
     assert explainer._forest.points <= 11
 
@@ -89,14 +89,42 @@ def test_the_number_of_rows_does_not_matter() -> None:
         np.testing.assert_allclose(explainer.contributions(rows[:count]), alone[:count], rtol=0, atol=1e-14)
 
 
-@pytest.mark.parametrize("count", [1, 5, kernel.BLOCK, 50])
+@pytest.mark.parametrize("instructions", kernel.INSTRUCTIONS)
 @pytest.mark.parametrize("depth", [1, 4, 9, None])
-def test_the_kernel_without_vector_extensions_gives_the_same(depth: int | None, count: int) -> None:
-    rows, _ = data(count, 3)
+def test_every_set_of_instructions_gives_the_same(depth: int | None, instructions: str) -> None:
+    rows, _ = data(2 * kernel.BLOCK + 5, 3)
     explainer = TreeExplainer(forest_arrays(forest(max_depth=depth, max_features=None)), FEATURES)
-    portable = np.full(rows.shape, np.nan)
-    explainer._forest.contributions(rows, portable, True)
-    np.testing.assert_allclose(portable, explainer.contributions(rows), rtol=0, atol=1e-13)
+    expected = explainer.contributions(rows)
+    # Every number of rows up to two blocks: each is cut into other blocks, strips and single rows.
+    for count in range(1, len(rows) + 1):
+        values = np.full((count, FEATURES), np.nan)
+        explainer._forest.contributions(rows[:count], values, instructions)
+        np.testing.assert_allclose(values, expected[:count], rtol=0, atol=1e-13)
+
+
+def test_the_slowest_instructions_work_everywhere() -> None:
+    assert kernel.INSTRUCTIONS[-1] == "baseline"
+    compiled = TreeExplainer(forest_arrays(forest()), FEATURES)._forest
+    rows = data(2)[0]
+    with pytest.raises(ValueError, match="instructions mmx cannot be used here"):
+        compiled.contributions(rows, np.empty(rows.shape), "mmx")
+
+
+@pytest.mark.parametrize("count", [1, 64, 65, 128, 1000])
+def test_the_number_of_threads_changes_no_bit(count: int) -> None:
+    rows, _ = data(count, 3)
+    arrays = forest_arrays(forest(max_depth=8))
+    expected = TreeExplainer(arrays, FEATURES).contributions(rows)
+    for threads in (2, 3, 8):
+        explainer = load_explainer("forest", arrays, threads=threads)
+        np.testing.assert_array_equal(explainer.contributions(rows), expected)
+
+
+def test_threads_end_with_the_call() -> None:
+    explainer = TreeExplainer(forest_arrays(forest()), FEATURES, threads=4)
+    before = threading.active_count()
+    explainer.contributions(data(500)[0])
+    assert threading.active_count() == before
 
 
 def test_rows_on_a_threshold_go_where_the_model_sends_them() -> None:
