@@ -127,7 +127,7 @@ def record_training(  # noqa: PLR0913 - all of it goes on record
         client.set_model_version_tag(MODEL_NAME, run.version, STATE, COMPLETE)
         run.complete = True
         if as_challenger:
-            client.set_registered_model_alias(MODEL_NAME, CHALLENGER, run.version)
+            _again(lambda: client.set_registered_model_alias(MODEL_NAME, CHALLENGER, run.version))
     return RegisteredVersion(MODEL_NAME, str(run.version), run.run_id, exported.digest)
 
 
@@ -216,7 +216,7 @@ def _log_inputs(client: Any, run: TrainingRun, data_hash: str, evaluation: Evalu
 
 
 def _again(call: Callable[[], None], attempts: int = 4) -> None:
-    """MLflow looks for a data set and then inserts it: of two runs on the same data one fails, and finds it next."""
+    """MLflow looks for a data set or an alias and then inserts it: of two runs one fails, and finds it next."""
     from mlflow.exceptions import MlflowException
 
     for attempt in range(attempts):
