@@ -36,7 +36,7 @@ bento: $(FRAUD_HOME)/bento.tag ## build the bento of the champion
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-KERNEL := $(wildcard bentos/core/explain/_tree_kernel*.[ch])
+KERNEL := $(wildcard bentos/core/explain/_tree_kernel*.[ch] bentos/core/features/_states*.[ch])
 
 # torch goes first, alone: what needs it then finds this version.
 define install
@@ -51,7 +51,7 @@ $(VENV)/.installed-run: pyproject.toml constraints.txt $(KERNEL) | $(VENV)/bin/p
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt $(KERNEL) | $(VENV)/bin/python
-	$(call install,serve$(comma)train$(comma)dev)
+	$(call install,serve$(comma)client$(comma)train$(comma)dev)
 	touch $@ $(VENV)/.installed-run
 
 $(DATA)/transactions.parquet: | $(VENV)/.installed-run
@@ -63,7 +63,7 @@ $(DATA)/features.parquet: $(DATA)/transactions.parquet
 $(FRAUD_HOME)/champion/artifact/manifest.json: $(DATA)/features.parquet | $(VENV)/.installed-run
 	$(BIN)/python -m training run $(DATA)/transactions.parquet --features $(DATA)/features.parquet --seed $(SEED)
 
-$(FRAUD_HOME)/bento.tag: $(FRAUD_HOME)/champion/artifact/manifest.json $(shell find bentos -name '*.py' -o -name '*.c') bentofile.yaml constraints.txt
+$(FRAUD_HOME)/bento.tag: $(FRAUD_HOME)/champion/artifact/manifest.json $(shell find bentos -name '*.py' -o -name '*.[ch]') bentofile.yaml constraints.txt
 	$(BIN)/bentoml build --output tag | tail -n 1 > $@
 
 test: $(VENV)/.installed-dev lint ## everything that CI checks: lint, types, layers, all tests with coverage
@@ -83,11 +83,14 @@ format: $(VENV)/.installed-dev ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.installed-dev ## measure: features, TreeSHAP, serving footprint, synthetic data
+bench: $(VENV)/.installed-dev ## measure everything; serving under load beside its peers last, about an hour (LOAD_OPTIONS=--quick)
+	scripts/install_system_packages.sh bench
 	$(BIN)/python -m tests.benchmarks.features
 	$(BIN)/python -m tests.benchmarks.treeshap
+	$(BIN)/python -m tests.benchmarks.store
 	$(BIN)/python -m tests.benchmarks.serving_footprint
 	$(BIN)/python -m tests.benchmarks.synthetic
+	$(BIN)/python -m tests.benchmarks.load $(LOAD_OPTIONS)
 
 handbook: $(VENV)/.installed-dev ## reproduce the Fraud Detection Handbook's table (needs its data, see FRAUD_SHARED_DATA)
 	$(BIN)/python -m tests.benchmarks.handbook

@@ -2,14 +2,16 @@
 # Install the Debian packages that a target needs, if they are not there.
 #   build   a C compiler, for the TreeSHAP kernel
 #   test    what the tests start or look at besides
+#   bench   what the benchmarks measure with
 set -euo pipefail
 
-declare -A commands=([gcc]=gcc)
-target=${1:?usage: install_system_packages.sh build|test}
+declare -A commands=([gcc]=gcc [wrk]=wrk)
+target=${1:?usage: install_system_packages.sh build|test|bench}
 case $target in
   build) needed=(gcc) ;;
   test) needed=(gcc) ;;
-  *) echo "unknown target '$target'; allowed: build, test" >&2; exit 2 ;;
+  bench) needed=(gcc wrk) ;;
+  *) echo "unknown target '$target'; allowed: build, test, bench" >&2; exit 2 ;;
 esac
 
 missing=()

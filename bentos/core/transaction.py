@@ -120,10 +120,10 @@ class Transaction(BaseModel):
 
     @model_validator(mode="after")
     def _pairs(self) -> Transaction:
-        for side in ("customer", "merchant"):
-            pair = [getattr(self, f"{side}_latitude"), getattr(self, f"{side}_longitude")]
-            if (pair[0] is None) != (pair[1] is None):
-                raise ValueError(f"{side}_latitude and {side}_longitude come together or not at all")
+        if (self.customer_latitude is None) != (self.customer_longitude is None):
+            raise ValueError("customer_latitude and customer_longitude come together or not at all")
+        if (self.merchant_latitude is None) != (self.merchant_longitude is None):
+            raise ValueError("merchant_latitude and merchant_longitude come together or not at all")
         return self
 
 
@@ -137,7 +137,9 @@ def field_errors(error: ValidationError, prefix: str = "") -> list[FieldError]:
     result = []
     for item in error.errors(include_url=False, include_context=False, include_input=False):
         path = ".".join(str(part) for part in item["loc"])
-        result.append(FieldError(f"{prefix}{path}" or "transaction", item["msg"].removeprefix("Value error, ")))
+        result.append(
+            FieldError(f"{prefix}{path}".rstrip(".") or "transaction", item["msg"].removeprefix("Value error, "))
+        )
     return result
 
 

@@ -11,13 +11,15 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 
 import bentos
+from bentos.core.answers import DependencyState, Health
 from bentos.core.artifact import Artifact, read_artifact
 from bentos.core.artifact.manifest import MANIFEST
 from bentos.core.features.pseudonyms import Pseudonyms
 from bentos.core.features.snapshot import read_snapshot
 from bentos.core.transaction import Transaction
-from bentos.fraud.answers import DependencyState, Health
 from bentos.fraud.metrics import declare_metrics, scrape, share_metrics
+from bentos.fraud.observe.lines import LineWriter
+from bentos.fraud.observe.observer import Observer, open_observer
 from bentos.fraud.predictor import Predictor
 from bentos.fraud.scorer import Scorer
 from bentos.fraud.settings import ScoringSettings
@@ -28,7 +30,7 @@ __all__ = ["Application", "artifact_folder", "load_artifact", "open_application"
 #: Where a bento carries them, beside the package.
 BENTO_ARTIFACT: Final = "artifact"
 BENTO_SNAPSHOT: Final = "snapshot"
-_STORE_FILE: Final = "features.sqlite"
+_STORE_FILE: Final = "features.store"
 _ANYBODY: Final = Transaction(
     transaction_id="-", customer_id="-", merchant_id="-", amount=0, timestamp=datetime(2026, 1, 1, tzinfo=UTC)
 )
@@ -41,6 +43,7 @@ class Application:
     settings: ScoringSettings
     predictor: Predictor
     store: EmbeddedStore
+    observer: Observer
     registry: CollectorRegistry
 
     def health(self) -> Health:
@@ -57,9 +60,15 @@ class Application:
         """Metrics of all workers of this server, in Prometheus' text format."""
         return scrape(self.registry, self.settings.metrics_folder)
 
-    def close(self) -> None:
-        """Give back what is held open."""
+    async def warm_up(self) -> None:
+        """Look up once: the first time reads and compiles what later ones find ready; no customer should wait."""
+        await self.store.lookup_many([_ANYBODY], [False])
+
+    async def close(self) -> None:
+        """Refuse what waits and give back what is held open."""
+        await self.predictor.close()
         self.store.close()
+        self.observer.close()
 
 
 def artifact_folder(settings: ScoringSettings) -> Path:
@@ -106,8 +115,15 @@ def prepare(settings: ScoringSettings) -> None:
             store.fill(read_snapshot(snapshot))
 
 
-def open_application(settings: ScoringSettings) -> Application:
+def open_application(settings: ScoringSettings, lines: LineWriter | None = None) -> Application:
     """Put a worker together.
+
+    Parameters
+    ----------
+    settings
+        Of the worker.
+    lines
+        Of the process's log; None when it has none of its own, and so no access log.
 
     Raises
     ------
@@ -118,13 +134,12 @@ def open_application(settings: ScoringSettings) -> Application:
         share_metrics(settings.metrics_folder)
     scorer = Scorer(load_artifact(settings), threads=settings.inference_threads)
     registry = CollectorRegistry()
-    metrics = declare_metrics(registry, scorer.model, settings.role)
+    metrics = declare_metrics(registry, scorer.model, settings.role, scorer.digest)
     store = _open_store(settings)
-    # The first lookup reads and compiles what the others find ready; no customer should wait for that.
-    store.lookup(_ANYBODY, record=False)
-    return Application(settings, Predictor(scorer, store, metrics), store, registry)
+    observer = open_observer(settings, metrics, scorer.model, lines)
+    return Application(settings, Predictor(scorer, store, metrics, settings), store, observer, registry)
 
 
 def _open_store(settings: ScoringSettings) -> EmbeddedStore:
     pseudonyms = Pseudonyms(settings.pseudonym_key.get_secret_value())
-    return EmbeddedStore(settings.home / "serving" / _STORE_FILE, pseudonyms)
+    return EmbeddedStore(settings.home / "serving" / _STORE_FILE, pseudonyms, settings.feature_store_capacity_bytes)

@@ -1,25 +1,23 @@
 """The service's metrics, and their scrape over all workers.
 
-Every worker counts in files of a folder that all of one server share (prometheus_client's multiprocess mode);
-whoever is scraped adds them up. The folder is the server's own: BentoML's default is one for all servers of a
-machine, and each new server empties it.
+Every worker counts in files of a folder that all of one server share; whoever is scraped adds them up. The folder is
+the server's own: BentoML's default is one for all servers of a machine, and each new server empties it. Only the event
+loop's thread counts.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from time import perf_counter
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.multiprocess import MultiProcessCollector
 
-from bentos.fraud.answers import Decision, ModelVersion
+from bentos.core.answers import Decision, ModelVersion
+from bentos.fraud.observe.distribution import Distribution
+from bentos.fraud.observe.values import MergedValues, share_values
 
 __all__ = ["CONTENT_TYPE", "STAGES", "Metrics", "declare_metrics", "scrape", "share_metrics"]
 
@@ -28,8 +26,16 @@ CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 STAGES: Final = ("validation", "features", "inference", "reasons", "serialization")
 
 _MODEL_LABELS: Final = ("model_name", "model_version", "role")
-_SECONDS: Final = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-_STAGE_SECONDS: Final = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
+# Objectives are bounds, so that the share of answers that meet them is exact: 10, 30, 50 and 100 ms for whole answers;
+# 1, 2, 5 and 10 ms for stages.
+_SECONDS: Final = (
+    *(0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1),
+    *(0.15, 0.25, 0.5, 1.0, 2.5),
+)
+_STAGE_SECONDS: Final = (
+    *(0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.5),
+)
+_BATCH_ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
 _SCORES: Final = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
 
@@ -37,28 +43,37 @@ _SCORES: Final = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 
 class Metrics:
     """The metrics of one worker, labels of the model already set where there are no others."""
 
-    requests: Counter
     predictions: dict[Decision, Counter]
-    prediction_latency: Histogram
-    score: Histogram
-    stage_latency: dict[str, Histogram]
+    prediction_latency: Distribution
+    score: Distribution
+    stage_latency: dict[str, Distribution]
     degraded: Counter
     feature_lookups: dict[bool, Counter]
-    model_labels: tuple[str, str, str]
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time one stage of an answer."""
-        started = perf_counter()
-        yield
-        self.stage_latency[name].observe(perf_counter() - started)
+    batch_size: Distribution
+    queue_depth: Gauge
+    reasons_late: Counter
+    bucket_mismatches: Counter
+    log_lines_dropped: Counter
+    _requests: Counter
+    _model_labels: tuple[str, str, str]
+    _by_request: dict[tuple[str, str, str], Counter] = field(default_factory=dict)
 
     def count_request(self, transport: str, method: str, code: str) -> None:
-        """Count one answered request."""
-        self.requests.labels(transport, method, code, *self.model_labels).inc()
+        """Count one answered request.
+
+        Parameters
+        ----------
+        transport, method, code
+            Few each: every combination is kept.
+        """
+        key = transport, method, code
+        counter = self._by_request.get(key)
+        if counter is None:
+            counter = self._by_request[key] = self._requests.labels(*key, *self._model_labels)
+        counter.inc()
 
 
-def declare_metrics(registry: CollectorRegistry, model: ModelVersion, role: str) -> Metrics:
+def declare_metrics(registry: CollectorRegistry, model: ModelVersion, role: str, digest: str = "") -> Metrics:
     """Declare every metric of a scoring worker.
 
     Parameters
@@ -67,62 +82,93 @@ def declare_metrics(registry: CollectorRegistry, model: ModelVersion, role: str)
         Where they belong to; two servers in one process need one each.
     model, role
         Values of the labels model_name, model_version and role.
+    digest
+        Of the artifact that is served; empty when it comes from none.
     """
-    labels = (model.name, model.version, role)
-    predictions = Counter(
-        "fraud_predictions_total", "Transactions scored.", ("decision", *_MODEL_LABELS), registry=registry
+    declare = _Declarations(registry, (model.name, model.version, role))
+    predictions = declare.counter("fraud_predictions_total", "Transactions scored.", "decision")
+    stages = declare.histogram(
+        "fraud_stage_latency_seconds", "Time of one stage of an answer.", _STAGE_SECONDS, "stage"
     )
-    stage_latency = Histogram(
-        "fraud_stage_latency_seconds",
-        "Time of one stage of an answer.",
-        ("stage", *_MODEL_LABELS),
-        registry=registry,
-        buckets=_STAGE_SECONDS,
-    )
-    lookups = Counter(
+    lookups = declare.counter(
         "fraud_feature_lookups_total",
         "Feature rows asked from the store: found, or filled with defaults because it failed.",
-        ("outcome", *_MODEL_LABELS),
-        registry=registry,
+        "outcome",
     )
+    declare.gauge("fraud_model_info", "1; the label names the artifact's digest.", "digest").labels(
+        digest, *declare.model_labels
+    ).set(1)
     decisions: tuple[Decision, ...] = ("approve", "review", "block")
     return Metrics(
-        requests=Counter(
-            "fraud_requests_total",
-            "Requests answered, by the status they got.",
-            ("transport", "method", "code", *_MODEL_LABELS),
+        predictions={decision: predictions.labels(decision, *declare.model_labels) for decision in decisions},
+        prediction_latency=declare.distribution(
+            "fraud_prediction_latency_seconds", "From a whole request to its answer.", _SECONDS
+        ),
+        score=declare.distribution("fraud_score", "Scores given.", _SCORES),
+        stage_latency={stage: Distribution(stages.labels(stage, *declare.model_labels)) for stage in STAGES},
+        degraded=declare.of_model(
+            "fraud_degraded_predictions_total", "Predictions made with defaults instead of known features."
+        ),
+        feature_lookups={
+            found: lookups.labels("found" if found else "defaulted", *declare.model_labels) for found in (True, False)
+        },
+        batch_size=declare.distribution("fraud_batch_size", "Rows scored together.", _BATCH_ROWS),
+        queue_depth=Gauge(
+            "fraud_queue_depth",
+            "Rows that wait to be scored, over all workers.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        ),
+        reasons_late=declare.of_model(
+            "fraud_reasons_late_total",
+            "Predictions answered without the reasons that were asked for, because those would have been late.",
+        ),
+        bucket_mismatches=declare.of_model(
+            "fraud_bucket_mismatches_total",
+            "Requests whose x-fraud-bucket is not their customer's: a rollout may send them to the wrong side.",
+        ),
+        log_lines_dropped=Counter(
+            "fraud_log_lines_dropped_total",
+            "Lines of the process's log that were given up because standard error did not take them.",
             registry=registry,
         ),
-        predictions={decision: predictions.labels(decision, *labels) for decision in decisions},
-        prediction_latency=Histogram(
-            "fraud_prediction_latency_seconds",
-            "From the request's body to the answer's.",
-            _MODEL_LABELS,
-            registry=registry,
-            buckets=_SECONDS,
-        ).labels(*labels),
-        score=Histogram("fraud_score", "Scores given.", _MODEL_LABELS, registry=registry, buckets=_SCORES).labels(
-            *labels
+        _requests=declare.counter(
+            "fraud_requests_total", "Requests answered, by the status they got.", "transport", "method", "code"
         ),
-        stage_latency={stage: stage_latency.labels(stage, *labels) for stage in STAGES},
-        degraded=Counter(
-            "fraud_degraded_predictions_total",
-            "Predictions made with defaults instead of known features.",
-            _MODEL_LABELS,
-            registry=registry,
-        ).labels(*labels),
-        feature_lookups={found: lookups.labels("found" if found else "defaulted", *labels) for found in (True, False)},
-        model_labels=labels,
+        _model_labels=declare.model_labels,
     )
+
+
+class _Declarations:
+    """Declares metrics that bear the model's labels, after their own."""
+
+    def __init__(self, registry: CollectorRegistry, model_labels: tuple[str, str, str]) -> None:
+        self._registry = registry
+        self.model_labels = model_labels
+
+    def counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, (*labels, *_MODEL_LABELS), registry=self._registry)
+
+    def of_model(self, name: str, text: str) -> Counter:
+        return self.counter(name, text).labels(*self.model_labels)
+
+    def gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, (*labels, *_MODEL_LABELS), registry=self._registry, multiprocess_mode="livemax")
+
+    def histogram(self, name: str, text: str, bounds: Sequence[float], *labels: str) -> Histogram:
+        return Histogram(name, text, (*labels, *_MODEL_LABELS), registry=self._registry, buckets=bounds)
+
+    def distribution(self, name: str, text: str, bounds: Sequence[float]) -> Distribution:
+        return Distribution(self.histogram(name, text, bounds).labels(*self.model_labels))
 
 
 def share_metrics(folder: Path) -> None:
     """Make this worker count in a folder. To be called before the first metric is declared."""
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    share_values(folder)
 
 
 def scrape(registry: CollectorRegistry, folder: Path | None) -> bytes:
-    """The metrics of all workers of this server in Prometheus' text format.
+    """The metrics of all workers of this server in Prometheus' text format. Safe for use in another thread.
 
     Parameters
     ----------
@@ -134,5 +180,5 @@ def scrape(registry: CollectorRegistry, folder: Path | None) -> bytes:
     if folder is None:
         return generate_latest(registry)
     merged = CollectorRegistry()
-    MultiProcessCollector(merged, str(folder))  # type: ignore[no-untyped-call]
+    merged.register(MergedValues(folder))
     return generate_latest(merged)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal, TypeAlias, get_args
 
 from bentos.core.errors import FieldError, InvalidInput
@@ -34,8 +35,9 @@ class PredictOptions:
 DEFAULT_OPTIONS: Final = PredictOptions()
 
 
-def predict_options(parameters: Iterable[tuple[str, str]]) -> PredictOptions:
-    """Read the options of /predict.
+@lru_cache(maxsize=256)
+def predict_options(parameters: tuple[tuple[str, str], ...]) -> PredictOptions:
+    """Read the options of /predict. Callers send the same few over and over.
 
     Raises
     ------

@@ -29,3 +29,67 @@ class ScoringSettings(ServingSettings):
     body_limit_bytes: int = Field(
         default=64 * 1024, ge=1024, description="Longest body of /predict and /explain, bytes; a longer one is refused."
     )
+    many_body_limit_bytes: int = Field(
+        default=16 * 1024 * 1024, ge=1024, description="Longest body of /predict_many and of an inference call, bytes."
+    )
+    batch_size: int = Field(
+        default=64, ge=1, le=10_000, description="Rows that are scored together at most; 1 turns micro-batching off."
+    )
+    queue_size: int = Field(
+        default=256,
+        ge=1,
+        le=100_000,
+        description="Rows that wait at most; a call that finds the queue full is refused.",
+    )
+    deadline_milliseconds: int = Field(
+        default=250,
+        ge=1,
+        le=600_000,
+        description="How long a caller of one prediction waits when the call does not say: what cannot be done by then"
+        " is refused at once, and reasons that would be later are left out.",
+    )
+    many_deadline_milliseconds: int = Field(
+        default=30_000, ge=1, le=600_000, description="The same for calls with many rows."
+    )
+    grpc_host: str = Field(default="0.0.0.0", description="Address that gRPC is served on.")  # noqa: S104 - as for HTTP
+    grpc_port: int = Field(
+        default=3001, ge=0, le=65_535, description="Port of gRPC, shared by the workers of a server; 0 serves none."
+    )
+    grpc_grace_seconds: float = Field(
+        default=20.0, ge=0, le=3600, description="How long calls that run may take when the server stops, seconds."
+    )
+    feature_store_capacity_bytes: int = Field(
+        default=8 * 1024**3,
+        ge=16 * 1024**2,
+        le=64 * 1024**4,
+        description="Largest size of the embedded feature store's file, bytes; it grows as needed. A key of n events"
+        " takes some 100 + 45 n, at most 200,000. At the limit transactions are scored but not recorded, once keys"
+        " without an event in 37 days have made room.",
+    )
+    log_format: Literal["json", "text"] = Field(
+        default="json", description="Form of log lines: JSON for machines, text for people."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level of what is logged; the access log does not depend on it."
+    )
+    log_buffer_lines: int = Field(
+        default=16_384,
+        ge=1,
+        le=1_000_000,
+        description="Log lines that wait at most while standard error takes none; more are dropped and counted.",
+    )
+    access_log: bool = Field(default=True, description="Whether every answered request gets a log line.")
+    otlp_endpoint: str = Field(
+        default="",
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        pattern=r"^(https?://.+)?$",
+        description="Where traces are sent, over OTLP/HTTP: the URL without /v1/traces. Empty means nowhere."
+        " OpenTelemetry's other variables, such as OTEL_EXPORTER_OTLP_HEADERS, are read by its library.",
+    )
+    trace_ratio: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="Share of requests without a traceparent that are traced, if traces are sent at all. Of those with"
+        " one, the ones that their caller samples are.",
+    )

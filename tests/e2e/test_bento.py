@@ -105,7 +105,7 @@ def test_it_serves_from_elsewhere(built: tuple[Path, dict[str, str], list[str]],
     assert version == f"{VERSION}-2"
     assert kernels
     assert all(path.startswith(str(folder / "bentoml")) for path in kernels), kernels
-    assert (tmp_path / "state" / "serving" / "features.sqlite").is_file()
+    assert (tmp_path / "state" / "serving" / "features.store").is_file()
 
 
 def _bento(built: tuple[Path, dict[str, str], list[str]]) -> Path:

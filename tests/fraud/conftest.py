@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -11,11 +11,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bentos.fraud.application import Application, open_application
+from bentos.fraud.application import Application
 from bentos.fraud.http.endpoints import Endpoints
 from bentos.fraud.settings import ScoringSettings
 from tests.fraud.artifacts import make_champion
-from tests.fraud.server import Server, environment, running_server
+from tests.fraud.blocking import BlockingPredictor, running_application
+from tests.fraud.server import Server, environment, free_port, running_server
 
 
 @pytest.fixture(scope="session")
@@ -48,10 +49,25 @@ def home(champion_home: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def application(home: Path) -> Iterator[Application]:
-    """A worker's parts, with an empty feature store."""
-    with contextlib.closing(open_application(ScoringSettings(home=home))) as opened:
+def runner() -> Iterator[asyncio.Runner]:
+    """An event loop."""
+    with asyncio.Runner() as opened:
         yield opened
+
+
+@pytest.fixture
+def application(home: Path, runner: asyncio.Runner) -> Iterator[Application]:
+    """A worker's parts, with an empty feature store."""
+    # A machine that is busy with other tests is no reason to refuse.
+    settings = ScoringSettings(home=home, deadline_milliseconds=60_000)
+    with running_application(settings, runner) as opened:
+        yield opened
+
+
+@pytest.fixture
+def predictor(application: Application, runner: asyncio.Runner) -> BlockingPredictor:
+    """The calls of that worker, one after the other."""
+    return BlockingPredictor(application.predictor, runner)
 
 
 @pytest.fixture
@@ -64,7 +80,8 @@ def endpoints(application: Application) -> Endpoints:
 def server(champion_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with two workers, for all tests that ask one."""
     home = Path(shutil.copytree(champion_home, tmp_path_factory.mktemp("server") / "home"))
-    with running_server(environment(home, workers=2), log=home / "server.log") as running:
+    grpc = {"FRAUD_GRPC_HOST": "127.0.0.1", "FRAUD_GRPC_PORT": str(free_port())}
+    with running_server(environment(home, workers=2, **grpc), log=home / "server.log") as running:
         yield running
 
 

@@ -27,6 +27,7 @@ class Server:
     url: str
     process: subprocess.Popen[str]
     seconds_to_ready: float
+    grpc_port: int
 
 
 def environment(home: Path, *, workers: int = 1, **settings: str) -> dict[str, str]:
@@ -41,6 +42,10 @@ def environment(home: Path, *, workers: int = 1, **settings: str) -> dict[str, s
         "FRAUD_HOME": str(home),
         "BENTOML_HOME": str(home / "bentoml"),
         "BENTOML_DO_NOT_TRACK": "true",
+        # Servers of several tests run side by side; who needs gRPC names a port.
+        "FRAUD_GRPC_PORT": "0",
+        # A machine that is busy with other tests is no reason to refuse.
+        "FRAUD_DEADLINE_MILLISECONDS": "60000",
         # BentoML reports it when this is set.
         **({"BENTOML_CONFIG_OPTIONS": f"services.fraud_detector.workers={workers}"} if workers > 1 else {}),
         **settings,
@@ -69,7 +74,7 @@ def running_server(
     log
         File for its output.
     """
-    port = _free_port()
+    port = free_port()
     command = bentoml_command("serve", *arguments, "--host", "127.0.0.1", "--port", str(port))
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(log.open("w")) if log else subprocess.DEVNULL
@@ -80,7 +85,7 @@ def running_server(
         stack.callback(_stop, process)
         url = f"http://127.0.0.1:{port}"
         _await_ready(url, process, log)
-        yield Server(url, process, time.monotonic() - started)
+        yield Server(url, process, time.monotonic() - started, int(environ["FRAUD_GRPC_PORT"]))
 
 
 def _await_ready(url: str, process: subprocess.Popen[str], log: Path | None) -> None:
@@ -104,7 +109,8 @@ def _stop(process: subprocess.Popen[str]) -> None:
         process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as candidate:
         candidate.bind(("127.0.0.1", 0))
         port: int = candidate.getsockname()[1]

@@ -1,31 +1,19 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
-from prometheus_client import CollectorRegistry
+import pytest
+from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
-from bentos.fraud.answers import ModelVersion
+from bentos.core.answers import ModelVersion
 from bentos.fraud.metrics import STAGES, declare_metrics, scrape
+from bentos.fraud.observe.distribution import Distribution
 
 MODEL = ModelVersion(name="fraud_detector", version="7")
 MODEL_LABELS = {"model_name": "fraud_detector", "model_version": "7", "role": "champion"}
-
-_WORKER = """
-import sys
-from pathlib import Path
-from bentos.fraud.metrics import share_metrics
-share_metrics(Path(sys.argv[1]))
-from prometheus_client import CollectorRegistry
-from bentos.fraud.answers import ModelVersion
-from bentos.fraud.metrics import declare_metrics
-metrics = declare_metrics(CollectorRegistry(), ModelVersion(name="fraud_detector", version="7"), "champion")
-for _ in range(int(sys.argv[2])):
-    metrics.predictions["block"].inc()
-    metrics.score.observe(0.91)
-"""
+#: What queues and logs hold is of no model.
+WITHOUT_MODEL = {"fraud_queue_depth", "fraud_log_lines_dropped"}
+OBJECTIVES = {"0.01", "0.03", "0.05", "0.1"}
+STAGE_OBJECTIVES = {"0.001", "0.002", "0.005", "0.01"}
 
 
 def samples(text: bytes) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -44,7 +32,8 @@ def value(text: bytes, name: str, **labels: str) -> float:
 
 def test_metrics_have_their_names_and_labels() -> None:
     registry = CollectorRegistry()
-    declare_metrics(registry, MODEL, "champion")
+    metrics = declare_metrics(registry, MODEL, "champion", "d1")
+    metrics.count_request("http", "predict", "200")
     families = {
         family.name: family
         for family in text_string_to_metric_families(scrape(registry, None).decode())
@@ -59,11 +48,29 @@ def test_metrics_have_their_names_and_labels() -> None:
         "fraud_stage_latency_seconds",
         "fraud_degraded_predictions",
         "fraud_feature_lookups",
+        "fraud_batch_size",
+        "fraud_queue_depth",
+        "fraud_reasons_late",
+        "fraud_bucket_mismatches",
+        "fraud_log_lines_dropped",
+        "fraud_model_info",
     }
-    for family in families.values():
+    for name, family in families.items():
+        assert family.samples
         for sample in family.samples:
-            assert MODEL_LABELS.items() <= sample.labels.items()
+            assert (MODEL_LABELS.items() <= sample.labels.items()) == (name not in WITHOUT_MODEL)
     assert {sample.labels["stage"] for sample in families["fraud_stage_latency_seconds"].samples} == set(STAGES)
+
+
+@pytest.mark.parametrize(
+    ("name", "objectives"),
+    [("fraud_prediction_latency_seconds", OBJECTIVES), ("fraud_stage_latency_seconds", STAGE_OBJECTIVES)],
+)
+def test_objectives_are_bounds_of_buckets(name: str, objectives: set[str]) -> None:
+    registry = CollectorRegistry()
+    declare_metrics(registry, MODEL, "champion")
+    bounds = {dict(labels)["le"] for sample, labels in samples(scrape(registry, None)) if sample == f"{name}_bucket"}
+    assert objectives <= bounds
 
 
 def test_requests_are_counted_by_transport_method_and_code() -> None:
@@ -84,16 +91,19 @@ def test_two_registries_do_not_share() -> None:
     assert value(scrape(second, None), "fraud_predictions_total", decision="block") == 0
 
 
-def test_the_counts_of_several_processes_add_up(tmp_path: Path) -> None:
-    for count in (2, 3):
-        subprocess.run(
-            [sys.executable, "-c", _WORKER, str(tmp_path), str(count)],
-            check=True,
-            # BentoML's workers have it from the start, which is what makes prometheus_client use files.
-            env={"PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])},
-        )
-    text = scrape(CollectorRegistry(), tmp_path)
-    assert value(text, "fraud_predictions_total", decision="block") == 5
-    assert value(text, "fraud_score_count") == 5
-    assert value(text, "fraud_score_bucket", le="0.95") == 5
-    assert value(text, "fraud_score_bucket", le="0.9") == 0
+def test_a_distribution_counts_as_the_histogram_does() -> None:
+    """Fails when the insides of prometheus_client's histograms move."""
+    expected, found = CollectorRegistry(), CollectorRegistry()
+    slow = Histogram("amounts", "Amounts.", registry=expected, buckets=(1, 2, 4))
+    fast = Distribution(Histogram("amounts", "Amounts.", registry=found, buckets=(1, 2, 4)))
+    for amount in (0.0, 0.5, 1.0, 1.5, 2.0, 2.0, 7.0):
+        slow.observe(amount)
+        fast.observe(amount)
+    for _ in range(5):
+        slow.observe(3.0)
+    fast.observe(3.0, times=5)
+
+    def lines(registry: CollectorRegistry) -> list[bytes]:
+        return [line for line in scrape(registry, None).splitlines() if b"_created" not in line]
+
+    assert lines(found) == lines(expected)

@@ -9,17 +9,17 @@ from bentos.fraud.options import PredictOptions, no_options, predict_options
 
 
 def test_defaults_explain_what_is_flagged_and_record() -> None:
-    assert predict_options([]) == PredictOptions(explain="flagged", record=True)
+    assert predict_options(()) == PredictOptions(explain="flagged", record=True)
 
 
 @pytest.mark.parametrize("explain", ["none", "flagged", "all"])
 def test_explain_takes_its_three_values(explain: str) -> None:
-    assert predict_options([("explain", explain)]).explain == explain
+    assert predict_options((("explain", explain),)).explain == explain
 
 
 @pytest.mark.parametrize(("text", "record"), [("true", True), ("false", False)])
 def test_record_takes_true_and_false(text: str, record: bool) -> None:
-    assert predict_options([("record", text)]).record is record
+    assert predict_options((("record", text),)).record is record
 
 
 @pytest.mark.parametrize(
@@ -36,12 +36,12 @@ def test_record_takes_true_and_false(text: str, record: bool) -> None:
 )
 def test_everything_else_is_refused_by_name(parameters: list[tuple[str, str]], paths: list[str]) -> None:
     with pytest.raises(InvalidInput) as refused:
-        predict_options(parameters)
+        predict_options(tuple(parameters))
     assert [error.path for error in refused.value.errors] == paths
 
 
 def test_a_call_without_options_refuses_any() -> None:
-    no_options([])
+    no_options(())
     with pytest.raises(InvalidInput) as refused:
         no_options([("explain", "all")])
     assert [error.path for error in refused.value.errors] == ["explain"]

@@ -1,78 +1,78 @@
 from __future__ import annotations
 
-import sqlite3
 from datetime import timedelta
 
 import pytest
 
+from bentos.core.answers import Explanation, Prediction
 from bentos.core.features import FEATURE_NAMES, FEATURES
-from bentos.fraud.answers import Explanation, Prediction
 from bentos.fraud.application import Application
 from bentos.fraud.options import PredictOptions
+from tests.fraud.blocking import BlockingPredictor
 from tests.fraud.requests import NOON, transaction
 from tests.fraud.test_metrics import value
 
 
-def _seen(application: Application, minutes: int) -> float:
+def _seen(predictor: BlockingPredictor, minutes: int) -> float:
     """How many transactions the store knows of the customer, a little later, this one included."""
     later = (NOON + timedelta(minutes=minutes)).isoformat()
-    explanation = application.predictor.explain(transaction(timestamp=later))
+    explanation = predictor.explain(transaction(timestamp=later))
     return explanation.features["customer_transactions_1d"]
 
 
-def test_an_answer_survives_its_own_schema(application: Application) -> None:
-    prediction = application.predictor.predict(transaction(), PredictOptions(explain="all"))
+def test_an_answer_survives_its_own_schema(predictor: BlockingPredictor) -> None:
+    prediction = predictor.predict(transaction(), PredictOptions(explain="all"))
     assert Prediction.model_validate_json(prediction.model_dump_json()) == prediction
-    explanation = application.predictor.explain(transaction())
+    explanation = predictor.explain(transaction())
     assert Explanation.model_validate_json(explanation.model_dump_json()) == explanation
 
 
-def test_a_transaction_id_is_kept_or_made(application: Application) -> None:
-    assert application.predictor.predict(transaction(transaction_id="t-1")).transaction_id == "t-1"
-    made = {application.predictor.predict(transaction()).transaction_id for _ in range(3)}
+def test_a_transaction_id_is_kept_or_made(predictor: BlockingPredictor) -> None:
+    assert predictor.predict(transaction(transaction_id="t-1")).transaction_id == "t-1"
+    made = {predictor.predict(transaction()).transaction_id for _ in range(3)}
     assert len(made) == 3
 
 
-def test_predict_records_the_transaction(application: Application) -> None:
-    application.predictor.predict(transaction())
-    assert _seen(application, 1) == 2
+def test_predict_records_the_transaction(predictor: BlockingPredictor) -> None:
+    predictor.predict(transaction())
+    assert _seen(predictor, 1) == 2
 
 
-def test_predict_with_record_false_does_not(application: Application) -> None:
-    application.predictor.predict(transaction(), PredictOptions(record=False))
-    assert _seen(application, 1) == 1
+def test_predict_with_record_false_does_not(predictor: BlockingPredictor) -> None:
+    predictor.predict(transaction(), PredictOptions(record=False))
+    assert _seen(predictor, 1) == 1
 
 
-def test_explain_never_records(application: Application) -> None:
-    application.predictor.explain(transaction(transaction_id="t-1"))
-    assert _seen(application, 1) == 1
+def test_explain_never_records(predictor: BlockingPredictor) -> None:
+    predictor.explain(transaction(transaction_id="t-1"))
+    assert _seen(predictor, 1) == 1
 
 
-def test_a_repeated_transaction_counts_once_and_scores_the_same(application: Application) -> None:
-    first = application.predictor.predict(transaction(transaction_id="t-1"))
-    assert application.predictor.predict(transaction(transaction_id="t-1")) == first
-    assert _seen(application, 1) == 2
+def test_a_repeated_transaction_counts_once_and_scores_the_same(predictor: BlockingPredictor) -> None:
+    first = predictor.predict(transaction(transaction_id="t-1"))
+    assert predictor.predict(transaction(transaction_id="t-1")) == first
+    assert _seen(predictor, 1) == 2
 
 
-def test_predict_and_explain_give_the_same_score(application: Application) -> None:
+def test_predict_and_explain_give_the_same_score(predictor: BlockingPredictor) -> None:
     one = transaction(amount=977.0)
-    explanation = application.predictor.explain(one)
-    prediction = application.predictor.predict(one)
+    explanation = predictor.explain(one)
+    prediction = predictor.predict(one)
     assert (prediction.score, prediction.decision) == (explanation.score, explanation.decision)
 
 
-def test_contributions_and_base_value_sum_up_to_the_raw_score(application: Application) -> None:
+def test_contributions_and_base_value_sum_up_to_the_raw_score(predictor: BlockingPredictor) -> None:
     for amount in (0.0, 1.0, 120.0, 5000.0, 1e7):
-        explanation = application.predictor.explain(transaction(amount=amount))
+        explanation = predictor.explain(transaction(amount=amount))
         total = explanation.base_value + sum(explanation.contributions.values())
         assert total == pytest.approx(explanation.raw_score, abs=1e-6)
         assert list(explanation.contributions) == list(explanation.features) == list(FEATURE_NAMES)
 
 
-def test_reasons_are_the_three_largest_contributions(application: Application) -> None:
+def test_reasons_are_the_three_largest_contributions(predictor: BlockingPredictor) -> None:
     one = transaction(amount=5000.0)
-    contributions = application.predictor.explain(one).contributions
-    reasons = application.predictor.predict(one, PredictOptions(explain="all")).reasons
+    contributions = predictor.explain(one).contributions
+    reasons = predictor.predict(one, PredictOptions(explain="all")).reasons
     assert reasons is not None
     largest = sorted(contributions, key=lambda name: -abs(contributions[name]))[:3]
     assert [reason.feature for reason in reasons] == largest
@@ -81,9 +81,9 @@ def test_reasons_are_the_three_largest_contributions(application: Application) -
         assert reason.text
 
 
-def test_flagged_explains_what_is_not_approved(application: Application) -> None:
+def test_flagged_explains_what_is_not_approved(predictor: BlockingPredictor) -> None:
     answers = [
-        application.predictor.predict(transaction(amount=amount), PredictOptions("flagged", record=False))
+        predictor.predict(transaction(amount=amount), PredictOptions("flagged", record=False))
         for amount in (1.0, 20.0, 100.0, 900.0, 20_000.0)
     ]
     assert {answer.decision == "approve" for answer in answers} == {True, False}, "the amounts no longer tell apart"
@@ -91,19 +91,19 @@ def test_flagged_explains_what_is_not_approved(application: Application) -> None
         assert bool(answer.reasons) == (answer.decision != "approve")
 
 
-def test_none_explains_nothing(application: Application) -> None:
-    answer = application.predictor.predict(transaction(amount=20_000.0), PredictOptions("none"))
+def test_none_explains_nothing(predictor: BlockingPredictor) -> None:
+    answer = predictor.predict(transaction(amount=20_000.0), PredictOptions("none"))
     assert answer.decision != "approve"
     assert answer.reasons == ()
 
 
-def test_a_failing_store_degrades_the_answer_and_is_counted(application: Application) -> None:
-    healthy = application.predictor.predict(transaction())
-    connection = sqlite3.connect(application.settings.home / "serving" / "features.sqlite")
-    connection.execute("DROP TABLE state")
-    connection.close()
+def test_a_failing_store_degrades_the_answer_and_is_counted(
+    application: Application, predictor: BlockingPredictor
+) -> None:
+    healthy = predictor.predict(transaction())
+    application.store.close()
 
-    answer = application.predictor.predict(transaction())
+    answer = predictor.predict(transaction())
 
     assert healthy.degraded == ()
     assert set(answer.degraded) == {feature.name for feature in FEATURES if feature.source != "transaction"}
@@ -118,8 +118,8 @@ def test_a_failing_store_degrades_the_answer_and_is_counted(application: Applica
     assert value(text, "fraud_feature_lookups_total", outcome="found", **labels) == 1
 
 
-def test_what_is_answered_is_counted(application: Application) -> None:
-    decisions = [application.predictor.predict(transaction(amount=amount)).decision for amount in (5.0, 20_000.0)]
+def test_what_is_answered_is_counted(application: Application, predictor: BlockingPredictor) -> None:
+    decisions = [predictor.predict(transaction(amount=amount)).decision for amount in (5.0, 20_000.0)]
     text = application.scrape()
     labels = {
         "model_name": application.predictor.scorer.model.name,

@@ -9,9 +9,9 @@ import pytest
 from onnx import helper, numpy_helper
 from sklearn.ensemble import RandomForestClassifier
 
+from bentos.core.answers import ThresholdPair
 from bentos.core.artifact import ArtifactContents, read_artifact, write_artifact
 from bentos.core.errors import ArtifactCorrupt, Unavailable
-from bentos.fraud.answers import ThresholdPair
 from bentos.fraud.scorer import Scorer, decide
 from tests.fraud.artifacts import THRESHOLDS, forest_contents, model_of, training_rows
 

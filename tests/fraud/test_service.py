@@ -12,10 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
+from bentos.core.answers import Explanation, Health, Prediction
 from bentos.core.artifact import ModelCard
 from bentos.core.features import FEATURE_NAMES
 from bentos.core.transaction import Transaction
-from bentos.fraud.answers import Explanation, Health, Prediction
 from tests.fraud.artifacts import CARD, THRESHOLDS
 from tests.fraud.requests import transaction_json
 from tests.fraud.server import Server

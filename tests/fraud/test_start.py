@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import json
 import subprocess
 from datetime import timedelta
@@ -17,9 +17,10 @@ from bentos.core.artifact.manifest import canonical_json, sha256
 from bentos.core.errors import ArtifactIncompatible, ArtifactMissing, SignatureInvalid
 from bentos.core.features.pseudonyms import Pseudonyms
 from bentos.core.features.snapshot import write_snapshot
-from bentos.fraud.application import open_application, prepare
+from bentos.fraud.application import prepare
 from bentos.fraud.settings import ScoringSettings
 from tests.fraud.artifacts import make_champion
+from tests.fraud.blocking import BlockingPredictor, running_application
 from tests.fraud.requests import NOON, transaction
 from tests.fraud.server import ROOT, bentoml_command, environment
 
@@ -94,13 +95,13 @@ def test_with_a_public_key_only_its_signature_is_served(tmp_path: Path, signed: 
         prepare(ScoringSettings(home=tmp_path, signing_public_key=expected))
 
 
-def test_the_right_signature_is_served(tmp_path: Path) -> None:
+def test_the_right_signature_is_served(tmp_path: Path, runner: asyncio.Runner) -> None:
     private, public = generate_keys()
     make_champion(tmp_path, private_key=decode_key(private))
     settings = ScoringSettings(home=tmp_path, signing_public_key=public)
     prepare(settings)
-    with contextlib.closing(open_application(settings)) as application:
-        assert application.predictor.predict(transaction()).degraded == ()
+    with running_application(settings, runner) as application:
+        assert BlockingPredictor(application.predictor, runner).predict(transaction()).degraded == ()
 
 
 def test_a_missing_snapshot_that_was_asked_for_is_named(home: Path) -> None:
@@ -108,7 +109,7 @@ def test_a_missing_snapshot_that_was_asked_for_is_named(home: Path) -> None:
         prepare(ScoringSettings(home=home, snapshot=home / "absent.npz"))
 
 
-def test_a_snapshot_fills_an_empty_store_once(home: Path) -> None:
+def test_a_snapshot_fills_an_empty_store_once(home: Path, runner: asyncio.Runner) -> None:
     table = pd.DataFrame(
         {
             "transaction_id": ["t-0", "t-1"],
@@ -129,5 +130,6 @@ def test_a_snapshot_fills_an_empty_store_once(home: Path) -> None:
     settings = ScoringSettings(home=home)
     for _ in range(2):
         prepare(settings)
-    with contextlib.closing(open_application(settings)) as application:
-        assert application.predictor.explain(transaction()).features["customer_transactions_1d"] == 3
+    with running_application(settings, runner) as application:
+        explanation = BlockingPredictor(application.predictor, runner).explain(transaction())
+        assert explanation.features["customer_transactions_1d"] == 3

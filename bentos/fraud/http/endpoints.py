@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Sequence
 from http import HTTPStatus
 from time import perf_counter
-from typing import Final
+from typing import Final, TypeVar
 
 from pydantic import BaseModel
 
 from bentos.core.transaction import Transaction, parse_transaction
 from bentos.fraud.application import Application
 from bentos.fraud.http.docs import DOCS_PAGE
+from bentos.fraud.http.many import ManyRow, read_transactions, write_results
 from bentos.fraud.http.problems import HttpAnswer, error_answer
-from bentos.fraud.metrics import CONTENT_TYPE, Metrics
+from bentos.fraud.http.requests import Disconnected
+from bentos.fraud.inference.dataplane import DataPlane
+from bentos.fraud.metrics import CONTENT_TYPE
 from bentos.fraud.options import no_options, predict_options
+from bentos.fraud.room import UNFINISHED_CALLS, Room
 
-__all__ = ["Endpoints"]
+__all__ = ["CALLS", "Endpoints"]
 
-Parameters = Iterable[tuple[str, str]]
+AnswerT = TypeVar("AnswerT", HttpAnswer, HttpAnswer | None)
+Parameters = tuple[tuple[str, str], ...]
 
+#: Calls with a body; each names a method of :class:`Endpoints` and its address.
+CALLS: Final = ("predict", "explain", "predict_many")
 _NO_CACHE: Final = {"cache-control": "no-store"}
 
 
 class Endpoints:
-    """Calls of one worker. A body may come as bytes, or as the transaction that the framework has read from them.
+    """Calls of one worker. A body may come as bytes, or as what the framework has read from them.
+
+    Calls raise the errors of ``bentos.core.errors``; :meth:`answered` makes responses of them.
 
     Parameters
     ----------
@@ -34,75 +43,86 @@ class Endpoints:
 
     def __init__(self, application: Application) -> None:
         self.application = application
-        self._predictor = application.predictor
-        self._metrics: Metrics = application.predictor.metrics
+        self.predictor = application.predictor
+        self.plane = DataPlane(application.predictor)
+        self.observer = application.observer
+        self.room = Room(UNFINISHED_CALLS * application.settings.many_body_limit_bytes)
 
-    def predict(self, body: bytes | Transaction, parameters: Parameters, request_id: str) -> HttpAnswer:
+    def body_limit_bytes(self, call: str) -> int:
+        """Longest body of a call."""
+        settings = self.application.settings
+        return settings.many_body_limit_bytes if call in ("predict_many", "infer") else settings.body_limit_bytes
+
+    async def predict(self, body: bytes | Transaction, parameters: Parameters, deadline: float | None) -> HttpAnswer:
         """Score one transaction."""
         started = perf_counter()
+        options = predict_options(parameters)
+        transaction = _transaction(body)
+        self.observer.stage("validation", started)
+        return self._serialized(await self.predictor.predict(transaction, options, deadline))
 
-        def call() -> HttpAnswer:
-            with self._metrics.stage("validation"):
-                options = predict_options(parameters)
-                transaction = _transaction(body)
-            answer = self._serialized(self._predictor.predict(transaction, options))
-            self._metrics.prediction_latency.observe(perf_counter() - started)
-            return answer
-
-        return self._called("predict", call, request_id)
-
-    def explain(self, body: bytes | Transaction, parameters: Parameters, request_id: str) -> HttpAnswer:
+    async def explain(self, body: bytes | Transaction, parameters: Parameters, deadline: float | None) -> HttpAnswer:
         """Take the score of one transaction apart."""
+        started = perf_counter()
+        no_options(parameters)
+        transaction = _transaction(body)
+        self.observer.stage("validation", started)
+        return self._serialized(await self.predictor.explain(transaction, deadline))
 
-        def call() -> HttpAnswer:
-            with self._metrics.stage("validation"):
-                no_options(parameters)
-                transaction = _transaction(body)
-            return self._serialized(self._predictor.explain(transaction))
-
-        return self._called("explain", call, request_id)
-
-    def health(self, request_id: str) -> HttpAnswer:
-        """State of the service and of what it needs. Degraded is no failure: it answers."""
-        return self._called("health", lambda: _json(self.application.health()), request_id)
-
-    def model(self, request_id: str) -> HttpAnswer:
-        """The model card."""
-        return self._called("model", lambda: _json(self._predictor.scorer.card), request_id)
-
-    def metrics(self, request_id: str) -> HttpAnswer:
-        """Metrics of all workers."""
-        return self._called(
-            "metrics", lambda: HttpAnswer(HTTPStatus.OK, self.application.scrape(), CONTENT_TYPE), request_id
+    async def predict_many(
+        self, body: bytes | Sequence[Transaction], parameters: Parameters, deadline: float | None
+    ) -> HttpAnswer:
+        """Score several transactions; a bad one gets its own error."""
+        options = predict_options(parameters)
+        rows = (
+            await read_transactions(body)
+            if isinstance(body, bytes)
+            else [ManyRow(row, row.transaction_id) for row in body]
         )
+        results = await self.predictor.predict_many([row.content for row in rows], options, deadline)
+        return HttpAnswer(HTTPStatus.OK, await write_results(rows, results))
 
-    def docs(self, request_id: str) -> HttpAnswer:
+    def health(self) -> HttpAnswer:
+        """State of the service and of what it needs. Degraded is no failure: it answers."""
+        return _json(self.application.health())
+
+    def model(self) -> HttpAnswer:
+        """The model card."""
+        return _json(self.predictor.scorer.card)
+
+    def metrics(self) -> HttpAnswer:
+        """Metrics of all workers."""
+        return HttpAnswer(HTTPStatus.OK, self.application.scrape(), CONTENT_TYPE)
+
+    def docs(self) -> HttpAnswer:
         """The page that shows the OpenAPI document."""
-        return self._called("docs", lambda: DOCS_PAGE, request_id)
+        return DOCS_PAGE
 
-    def alive(self, request_id: str) -> HttpAnswer:
+    def alive(self) -> HttpAnswer:
         """Answers as long as the worker does. A worker that listens has its model loaded, so it is ready as well."""
-        return self._called("probe", lambda: HttpAnswer(HTTPStatus.OK, b"ok\n", "text/plain"), request_id)
+        return HttpAnswer(HTTPStatus.OK, b"ok\n", "text/plain")
 
-    def count(self, method: str, status: int) -> None:
-        """Count a response that no call of this object made."""
-        self._metrics.count_request("http", method, str(status))
+    async def answered(self, call: Awaitable[AnswerT], request_id: str) -> AnswerT | HttpAnswer:
+        """The response to a call, whatever comes of it.
 
-    def counted(self, method: str, answer: HttpAnswer) -> HttpAnswer:
-        """The same, for one that is still to be sent."""
-        self.count(method, answer.status.value)
-        return answer
+        Raises
+        ------
+        Disconnected
+            When there is nobody left to respond to.
+        """
+        try:
+            return await call
+        except Disconnected:
+            raise
+        except Exception as error:  # noqa: BLE001 - the last line of defence: logged, and told to nobody
+            return error_answer(error, request_id)
 
     def _serialized(self, answer: BaseModel) -> HttpAnswer:
-        with self._metrics.stage("serialization"):
-            return _json(answer)
-
-    def _called(self, method: str, call: Callable[[], HttpAnswer], request_id: str) -> HttpAnswer:
-        try:
-            answer = call()
-        except Exception as error:  # noqa: BLE001 - the last line of defence: logged, and told to nobody
-            answer = error_answer(error, request_id)
-        return self.counted(method, answer)
+        started = perf_counter()
+        # What answers a POST is not stored unless it says so (RFC 9110, section 9.3.3).
+        serialized = HttpAnswer(HTTPStatus.OK, answer.model_dump_json().encode())
+        self.observer.stage("serialization", started)
+        return serialized
 
 
 def _transaction(body: bytes | Transaction) -> Transaction:

@@ -7,19 +7,22 @@ its time. What remains (its OpenAPI document, its own routes) is passed on, and 
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import Any, Final
 
 from anyio.to_thread import run_sync
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bentos.core.errors import InvalidInput
-from bentos.fraud.http.endpoints import Endpoints
+from bentos.fraud.http import inference
+from bentos.fraud.http.endpoints import CALLS, Endpoints
+from bentos.fraud.http.inference import InferenceCall, find_call
 from bentos.fraud.http.problems import HttpAnswer, error_answer, refusal
 from bentos.fraud.http.requests import (
     Disconnected,
+    deadline_of,
     header_map,
     query_parameters,
     read_body,
@@ -29,7 +32,7 @@ from bentos.fraud.http.requests import (
 
 __all__ = ["Gateway"]
 
-_CALLS: Final = {"/predict": "predict", "/explain": "explain"}
+_CALLS: Final = {f"/{call}": call for call in CALLS}
 _PAGES: Final = {
     "/": "docs",
     "/docs": "docs",
@@ -39,6 +42,9 @@ _PAGES: Final = {
     "/model": "model",
     "/metrics": "metrics",
 }
+_TARGETS: Final = {**_CALLS, **_PAGES}
+#: No status of HTTP, but what proxies log for it since nginx.
+_CLIENT_LEFT: Final = "499"
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -64,39 +70,48 @@ class Gateway:
             return
         headers = header_map(scope)
         request_id = request_id_of(headers)
+        endpoints = self._endpoints()
+        exchange = endpoints.observer.begin("http", request_id, headers)
+        exchange.enter()
+        path: str = scope["path"]
+        target = _TARGETS.get(path) or find_call(path)
+        method = "other" if target is None else target if isinstance(target, str) else target.name
         try:
-            answer = await self._answer(scope, receive, headers, request_id)
+            answer = await endpoints.answered(
+                self._answer(endpoints, target, scope, receive, headers, request_id), request_id
+            )
         except Disconnected:
+            endpoints.observer.end(exchange, method, _CLIENT_LEFT)
             return
         if answer is None:
             status = await self._pass_on(scope, receive, send, request_id)
-            self._endpoints().count("other", status)
         else:
+            status = answer.status.value
             await _respond(send, answer, request_id)
+        endpoints.observer.end(exchange, method, str(status))
 
     async def _answer(
-        self, scope: Scope, receive: Receive, headers: dict[str, str], request_id: str
+        self,
+        endpoints: Endpoints,
+        target: str | InferenceCall | None,
+        scope: Scope,
+        receive: Receive,
+        headers: dict[str, str],
+        request_id: str,
     ) -> HttpAnswer | None:
-        endpoints = self._endpoints()
-        path: str = scope["path"]
-        call = _CALLS.get(path)
-        page = _PAGES.get(path)
+        is_call = target in CALLS
         refused = refuse_content(headers, request_id, json_only=False)
-        if refused is None and (call or page):
-            refused = _wrong_method(scope["method"], ("POST",) if call else ("GET", "HEAD"), request_id)
-        if refused is None and call:
+        if refused is None and isinstance(target, str):
+            refused = _wrong_method(scope["method"], ("POST",) if is_call else ("GET", "HEAD"), request_id)
+        if refused is None and is_call:
             refused = refuse_content(headers, request_id, json_only=True)
-        if refused is not None:
-            return endpoints.counted(call or page or "other", refused)
-        if call:
-            return await self._call(endpoints, call, scope, receive, headers, request_id)
-        if page == "metrics":
-            # Merging the workers' files is the one page that takes longer than a request may wait.
-            return await run_sync(endpoints.metrics, request_id)
-        if page:
-            result: HttpAnswer = getattr(endpoints, page)(request_id)
-            return result
-        return None
+        if refused is not None or target is None:
+            return refused
+        if isinstance(target, InferenceCall):
+            return await _inferred(endpoints, target, scope, receive, headers, request_id)
+        if is_call:
+            return await self._call(endpoints, target, scope, receive, headers, request_id)
+        return await _page(endpoints, target)
 
     async def _call(
         self,
@@ -107,15 +122,18 @@ class Gateway:
         headers: dict[str, str],
         request_id: str,
     ) -> HttpAnswer:
-        body = await read_body(receive, headers, request_id, endpoints.application.settings.body_limit_bytes)
+        # What cannot be done is refused before its body is read: shedding has to be cheaper than answering.
+        endpoints.predictor.admit()
+        deadline = deadline_of(headers)
+        body = await read_body(receive, headers, request_id, endpoints.body_limit_bytes(call), endpoints.room)
         if isinstance(body, HttpAnswer):
-            return endpoints.counted(call, body)
-        try:
-            parameters = query_parameters(scope)
-        except InvalidInput as error:
-            return endpoints.counted(call, error_answer(error, request_id))
-        result: HttpAnswer = getattr(endpoints, call)(body, parameters, request_id)
-        return result
+            return body
+        work: Coroutine[Any, Any, HttpAnswer] = getattr(endpoints, call)(
+            body, query_parameters(scope["query_string"]), deadline
+        )
+        if call == "predict_many" or endpoints.predictor.backlogged:
+            return await _unless_disconnected(work, receive)
+        return await work
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> int:
         corrected = _CorrectedSend(send, request_id)
@@ -162,6 +180,56 @@ def _framework_error(status: HTTPStatus, request_id: str) -> HttpAnswer:
         HTTPStatus.METHOD_NOT_ALLOWED: "This address does not know this method; /docs names what it knows.",
     }.get(status, "The request cannot be answered; /docs describes what can.")
     return refusal(status, detail, request_id)
+
+
+async def _page(endpoints: Endpoints, page: str) -> HttpAnswer:
+    if page == "metrics":
+        # Merging the workers' files is the one page that takes longer than a request may wait.
+        return await run_sync(endpoints.metrics)
+    answer: HttpAnswer = getattr(endpoints, page)()
+    return answer
+
+
+async def _inferred(
+    endpoints: Endpoints,
+    call: InferenceCall,
+    scope: Scope,
+    receive: Receive,
+    headers: dict[str, str],
+    request_id: str,
+) -> HttpAnswer:
+    async def read() -> bytes | HttpAnswer:
+        return await read_body(receive, headers, request_id, endpoints.body_limit_bytes(call.name), endpoints.room)
+
+    async def guard(work: Coroutine[Any, Any, HttpAnswer]) -> HttpAnswer:
+        return await _unless_disconnected(work, receive)
+
+    return await inference.answer(endpoints.plane, call, scope["method"], headers, read, guard, request_id)
+
+
+async def _unless_disconnected(work: Coroutine[Any, Any, HttpAnswer], receive: Receive) -> HttpAnswer:
+    """Do a call that will take a while, and stop when its client leaves: its place in the queue is another's then.
+
+    Raises
+    ------
+    Disconnected
+        When the client left.
+    """
+    call, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_disconnected(receive))
+    try:
+        await asyncio.wait((call, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if call.done():
+            return call.result()
+        raise Disconnected
+    finally:
+        call.cancel()
+        leaving.cancel()
+        await asyncio.gather(call, leaving, return_exceptions=True)
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _wrong_method(method: str, allowed: tuple[str, ...], request_id: str) -> HttpAnswer | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any, Final, get_args
 
-from bentos.fraud.answers import Health, Problem
+from bentos.core.answers import Health, Problem
 from bentos.fraud.http.problems import JSON, PROBLEM_JSON
 from bentos.fraud.options import DEFAULT_OPTIONS, Explain
+from bentos.fraud.predictor import MAXIMUM_ROWS
 
 __all__ = ["completed"]
 
@@ -31,12 +32,27 @@ _RECORD: Final[dict[str, Any]] = {
     "description": "Whether the transaction becomes part of the history behind later features.",
     "schema": {"type": "boolean", "default": DEFAULT_OPTIONS.record},
 }
-_PARAMETERS: Final = {"/predict": [_EXPLAIN, _RECORD, _REQUEST_ID], "/explain": [_REQUEST_ID]}
+_DEADLINE: Final[dict[str, Any]] = {
+    "name": "x-fraud-deadline-ms",
+    "in": "header",
+    "description": "Milliseconds that the caller waits: what cannot be done by then is refused at once with 429, and"
+    " reasons that would be later are null.",
+    "schema": {"type": "integer", "minimum": 1, "maximum": 600_000},
+}
+_PARAMETERS: Final = {
+    "/predict": [_EXPLAIN, _RECORD, _DEADLINE, _REQUEST_ID],
+    "/explain": [_DEADLINE, _REQUEST_ID],
+    "/predict_many": [_EXPLAIN, _RECORD, _DEADLINE, _REQUEST_ID],
+}
+_RETRY_AFTER: Final[dict[str, Any]] = {
+    "retry-after": {"description": "Seconds after which to try again.", "schema": {"type": "integer", "minimum": 1}}
+}
 _CALL_ERRORS: Final = (
     HTTPStatus.METHOD_NOT_ALLOWED,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.INTERNAL_SERVER_ERROR,
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
@@ -72,6 +88,9 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
             str(HTTPStatus.OK.value): operation["responses"][HTTPStatus.OK.value],
             **{str(status.value): _problem_response(status) for status in _CALL_ERRORS},
         }
+    many = paths["/predict_many"]["post"]["requestBody"]["content"][JSON]["schema"]
+    many["properties"]["transactions"] |= {"minItems": 1, "maxItems": MAXIMUM_ROWS}
+    many["additionalProperties"] = False
     for path, (description, content) in _PAGES.items():
         response = {"description": description, "content": content}
         paths[path] = {"get": {"description": description, "tags": ["Infrastructure"], "responses": {"200": response}}}
@@ -83,7 +102,8 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _problem_response(status: HTTPStatus) -> dict[str, Any]:
-    return {
+    response: dict[str, Any] = {
         "description": status.phrase,
         "content": {PROBLEM_JSON: {"schema": {"$ref": f"{_PREFIX}Problem"}}},
     }
+    return response | {"headers": _RETRY_AFTER} if status == HTTPStatus.TOO_MANY_REQUESTS else response

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 
-from bentos.core.errors import FraudError, InvalidInput, Overloaded, wire_status
-from bentos.fraud.answers import Problem, ProblemField
+from bentos.core.answers import Problem, ProblemField
+from bentos.core.errors import FraudError, InvalidInput, Overloaded, WireStatus, wire_status
 
-__all__ = ["JSON", "PROBLEM_JSON", "HttpAnswer", "error_answer", "refusal"]
+__all__ = ["JSON", "PROBLEM_JSON", "HttpAnswer", "described", "error_answer", "refusal"]
 
 JSON: Final = "application/json"
 PROBLEM_JSON: Final = "application/problem+json"
@@ -33,18 +33,24 @@ def error_answer(error: Exception, request_id: str) -> HttpAnswer:
 
     Only errors raised on purpose speak to the caller, unless they map to 500. The rest is told to the log alone.
     """
-    wire = wire_status(error)
+    wire, detail, fields = described(error)
     headers = {}
-    detail, fields = str(error), None
+    if isinstance(error, Overloaded):
+        headers["retry-after"] = str(error.retry_after_seconds)
+    if detail == _UNEXPECTED:
+        _LOGGER.error("request %s failed", request_id, exc_info=error)
+    return _problem(wire.http, wire.title, detail, request_id, fields, headers)
+
+
+def described(error: Exception) -> tuple[WireStatus, str, tuple[ProblemField, ...] | None]:
+    """What a caller is told about an error: its line of the table, a sentence, the wrong fields."""
+    wire = wire_status(error)
+    if not isinstance(error, FraudError) or wire.http is HTTPStatus.INTERNAL_SERVER_ERROR:
+        return wire, _UNEXPECTED, None
     if isinstance(error, InvalidInput):
         fields = tuple(ProblemField(path=item.path, message=item.message) for item in error.errors)
-        detail = f"{len(fields)} field{'s are' if len(fields) > 1 else ' is'} wrong; errors names them."
-    elif isinstance(error, Overloaded):
-        headers["retry-after"] = str(error.retry_after_seconds)
-    if not isinstance(error, FraudError) or wire.http is HTTPStatus.INTERNAL_SERVER_ERROR:
-        _LOGGER.error("request %s failed", request_id, exc_info=error)
-        detail = _UNEXPECTED
-    return _problem(wire.http, wire.title, detail, request_id, fields, headers)
+        return wire, f"{len(fields)} field{'s are' if len(fields) > 1 else ' is'} wrong; errors names them.", fields
+    return wire, str(error), None
 
 
 def refusal(status: HTTPStatus, detail: str, request_id: str, headers: dict[str, str] | None = None) -> HttpAnswer:

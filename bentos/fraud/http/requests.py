@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from http import HTTPStatus
+from time import monotonic
 from typing import Any, Final
 from urllib.parse import parse_qsl
-from uuid import uuid4
 
 from starlette.types import Receive, Scope
 
-from bentos.core.errors import FieldError, InvalidInput
+from bentos.core.errors import FieldError, InvalidInput, Overloaded
 from bentos.fraud.http.problems import JSON, HttpAnswer, refusal
+from bentos.fraud.ids import new_id
+from bentos.fraud.room import Room
 
-__all__ = ["Disconnected", "header_map", "query_parameters", "read_body", "refuse_content", "request_id_of"]
+__all__ = [
+    "Disconnected",
+    "deadline_of",
+    "header_map",
+    "query_parameters",
+    "read_body",
+    "refuse_content",
+    "request_id_of",
+]
 
 _REQUEST_ID: Final = re.compile(r"[!-~]{1,128}")
+_DEADLINE: Final = "x-fraud-deadline-ms"
 _MAXIMUM_PARAMETERS: Final = 20
 #: BentoML's own way to send Python objects between its services. Whoever loads a pickle runs its sender's code.
 _PICKLE: Final = "application/vnd.bentoml+pickle"
@@ -38,22 +50,38 @@ def header_map(scope: Scope) -> dict[str, str]:
 def request_id_of(headers: Mapping[str, str]) -> str:
     """The caller's x-request-id when it is up to 128 visible ASCII characters, else a new one."""
     given = headers.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+    return given if _REQUEST_ID.fullmatch(given) else new_id()
 
 
-def query_parameters(scope: Scope) -> list[tuple[str, str]]:
+def deadline_of(headers: Mapping[str, str]) -> float | None:
+    """When the caller stops waiting, by its x-fraud-deadline-ms: ``time.monotonic()`` seconds, None when it is silent.
+
+    Raises
+    ------
+    InvalidInput
+        When it is not a whole number of milliseconds from 1 to 600,000.
+    """
+    given = headers.get(_DEADLINE)
+    if given is None:
+        return None
+    if not (given.isascii() and given.isdecimal() and len(given) <= 6 and 1 <= int(given) <= 600_000):
+        raise InvalidInput([FieldError(_DEADLINE, "must be whole milliseconds from 1 to 600000")])
+    return monotonic() + int(given) / 1000
+
+
+@lru_cache(maxsize=256)
+def query_parameters(query: bytes) -> tuple[tuple[str, str], ...]:
     """Query parameters in order.
+
+    Callers send the same few over and over.
 
     Raises
     ------
     InvalidInput
         When there are absurdly many.
     """
-    query = scope["query_string"]
-    if not query:
-        return []
     try:
-        return parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=_MAXIMUM_PARAMETERS)
+        return tuple(parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=_MAXIMUM_PARAMETERS))
     except ValueError as error:
         raise InvalidInput([FieldError("query", f"at most {_MAXIMUM_PARAMETERS} parameters are read")]) from error
 
@@ -86,33 +114,52 @@ def refuse_content(headers: Mapping[str, str], request_id: str, *, json_only: bo
 
 
 async def read_body(
-    receive: Receive, headers: Mapping[str, str], request_id: str, limit_bytes: int
+    receive: Receive, headers: Mapping[str, str], request_id: str, limit_bytes: int, room: Room
 ) -> bytes | HttpAnswer:
     """The request's body, or the refusal of one that is too long, given before it is held in memory.
+
+    Parameters
+    ----------
+    room
+        For what is held of bodies whose end has not come.
 
     Raises
     ------
     Disconnected
         When the client left in the middle.
+    Overloaded
+        When unfinished bodies fill the room.
     """
     declared = headers.get("content-length", "")
     if declared.isdecimal() and int(declared[:20]) > limit_bytes:
         return _too_long(limit_bytes, request_id)
-    parts: list[bytes] = []
-    length = 0
-    while True:
-        message: Any = await receive()
-        if message["type"] == "http.disconnect":
-            raise Disconnected
-        part: bytes = message.get("body", b"")
-        length += len(part)
-        if length > limit_bytes:
-            return _too_long(limit_bytes, request_id)
-        parts.append(part)
-        if not message.get("more_body", False):
-            return parts[0] if len(parts) == 1 else b"".join(parts)
+    part, more = await _next_part(receive)
+    if not more:
+        return part if len(part) <= limit_bytes else _too_long(limit_bytes, request_id)
+    body = bytearray()
+    held = 0
+    try:
+        while True:
+            if len(body) + len(part) > limit_bytes:
+                return _too_long(limit_bytes, request_id)
+            held += len(part)
+            if not room.take(len(part)):
+                raise Overloaded("too many unfinished bodies are held already; try again")
+            body += part
+            if not more:
+                return bytes(body)
+            part, more = await _next_part(receive)
+    finally:
+        room.give_back(held)
+
+
+async def _next_part(receive: Receive) -> tuple[bytes, bool]:
+    message: Any = await receive()
+    if message["type"] == "http.disconnect":
+        raise Disconnected
+    return message.get("body", b""), message.get("more_body", False)
 
 
 def _too_long(limit_bytes: int, request_id: str) -> HttpAnswer:
-    detail = f"The body is longer than {limit_bytes} bytes. One call takes one transaction."
+    detail = f"The body is longer than {limit_bytes} bytes, which is the most that this call takes."
     return refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, request_id)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from bentos.core.answers import ModelVersion
 from bentos.core.artifact import Artifact, read_artifact
-from bentos.fraud.answers import ModelVersion
 from tests.fraud.artifacts import CARD, make_champion
 
 pytestmark = pytest.mark.usefixtures("imported_bentoml")

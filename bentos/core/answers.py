@@ -11,11 +11,13 @@ __all__ = [
     "DependencyState",
     "Explanation",
     "Health",
+    "ManyPredictions",
     "ModelVersion",
     "Prediction",
     "Problem",
     "ProblemField",
     "ReasonText",
+    "RowProblem",
     "ThresholdPair",
 ]
 
@@ -78,6 +80,29 @@ class Explanation(_Answer):
     degraded: tuple[str, ...] = Field(description="Names of what holds a default instead of a known value.")
 
 
+class ProblemField(_Answer):
+    """One wrong field."""
+
+    path: str = Field(description="Dotted, such as customer_latitude.")
+    message: str
+
+
+class RowProblem(_Answer):
+    """What is wrong with one transaction of several; the others got their predictions."""
+
+    status: int = Field(description="The status that a call with this transaction alone would have got.")
+    title: str
+    detail: str
+    transaction_id: str | None = Field(description="As sent; null when none was, or it could not be read.")
+    errors: tuple[ProblemField, ...] | None = Field(default=None, description="The wrong fields, for invalid input.")
+
+
+class ManyPredictions(_Answer):
+    """The answers to several transactions, in their order."""
+
+    results: tuple[Prediction | RowProblem, ...]
+
+
 class DependencyState(_Answer):
     """State of one thing that the service needs."""
 
@@ -91,13 +116,6 @@ class Health(_Answer):
     status: Literal["ok", "degraded"]
     model: ModelVersion
     dependencies: dict[str, DependencyState]
-
-
-class ProblemField(_Answer):
-    """One wrong field."""
-
-    path: str = Field(description="Dotted, such as customer_latitude.")
-    message: str
 
 
 class Problem(_Answer):

@@ -1,0 +1,1 @@
+"""The Open Inference Protocol, version 2: feature rows in, scores out, free of transport."""
