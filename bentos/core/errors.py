@@ -14,6 +14,8 @@
     │   └── ParityError         exported scores or contributions differ from the trained model's
     ├── RegistryError           MLflow lacks a version, alias or run, or refuses the promotion
     ├── NotFound                an unknown job or record
+    ├── Conflict                not in this state: a result before the job has ended, a lease that another holds
+    ├── Expired                 it was there, and its retention is over
     ├── NotAllowed              the method or path exists, the call is not allowed
     ├── Unauthenticated         no key, or a wrong one
     ├── Overloaded              shed before any work was done; try again
@@ -35,7 +37,9 @@ __all__ = [
     "ArtifactIncompatible",
     "ArtifactMissing",
     "ConfigError",
+    "Conflict",
     "DataError",
+    "Expired",
     "FieldError",
     "FraudError",
     "InvalidInput",
@@ -118,6 +122,14 @@ class NotFound(FraudError):
     """An unknown job or record."""
 
 
+class Conflict(FraudError):
+    """What was asked for does not fit the state of its object, such as a result before the job has ended."""
+
+
+class Expired(FraudError):
+    """What was asked for was there, and its retention is over."""
+
+
 class NotAllowed(FraudError):
     """The caller is known but may not do this."""
 
@@ -157,6 +169,8 @@ class WireStatus:
 WIRE_STATUS: dict[type[FraudError], WireStatus] = {
     InvalidInput: WireStatus(HTTPStatus.UNPROCESSABLE_ENTITY, "INVALID_ARGUMENT", "Invalid input"),
     NotFound: WireStatus(HTTPStatus.NOT_FOUND, "NOT_FOUND", "Not found"),
+    Conflict: WireStatus(HTTPStatus.CONFLICT, "FAILED_PRECONDITION", "Conflict"),
+    Expired: WireStatus(HTTPStatus.GONE, "NOT_FOUND", "Expired"),
     NotAllowed: WireStatus(HTTPStatus.FORBIDDEN, "PERMISSION_DENIED", "Not allowed"),
     Unauthenticated: WireStatus(HTTPStatus.UNAUTHORIZED, "UNAUTHENTICATED", "Not authenticated"),
     Overloaded: WireStatus(HTTPStatus.TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED", "Too many requests"),

@@ -12,6 +12,7 @@ from bentos.core.errors import WIRE_STATUS, FieldError, FraudError, InvalidInput
 GRPC_CODES = {
     "INVALID_ARGUMENT",
     "NOT_FOUND",
+    "FAILED_PRECONDITION",
     "PERMISSION_DENIED",
     "UNAUTHENTICATED",
     "RESOURCE_EXHAUSTED",

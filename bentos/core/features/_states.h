@@ -209,6 +209,7 @@ Entry *table_find(const Store *store, const uint8_t *key);
 Outcome table_insert(Store *store, const uint8_t *key, uint8_t kind, Entry **entry);
 Segment *table_segment(const Store *store, uint64_t slot);
 uint64_t table_slots(const Store *store);
+Outcome table_erase(Store *store, const uint8_t *key, int *found);
 Outcome table_sweep(Store *store, uint64_t segments, int64_t patience, uint64_t *reclaimed);
 
 /* _states_cells.c */

@@ -261,8 +261,9 @@ Outcome cells_add(Store *store, Entry *entry, const Kind *kind, const Row *row, 
 
 /* ---- labels ------------------------------------------------------------------------------------- */
 
-/* Note in a key's state that an event is fraud, known since label_time. An exact event keeps the earliest label; one
- * that has folded counts in its hour's bucket at once; one that has left changes nothing. */
+/* Note in a key's state that an event is fraud, known since label_time, or with NO_LABEL that it is none. An exact
+ * event keeps the earliest label; one that has folded counts in its hour's bucket at once; one that has left changes
+ * nothing. */
 Outcome cells_label(Store *store, const uint8_t *key, uint64_t identity, int64_t event_time, int64_t label_time)
 {
     Entry *entry = table_find(store, key);
@@ -271,16 +272,18 @@ Outcome cells_label(Store *store, const uint8_t *key, uint64_t identity, int64_t
     if (entry == NULL || cells_open(store, entry, &exact, &buckets) != DONE) return DONE;
     Outcome outcome = store_protect(store, entry, sizeof *entry);
     if (outcome != DONE) return outcome;
-    entry->labelled = 1;
+    const int taken_back = label_time == NO_LABEL;
+    if (!taken_back) entry->labelled = 1;
     const int64_t found = exact_find(&exact, identity);
     if (found >= 0) {
         outcome = store_protect(store, exact.label + found, sizeof *exact.label);
-        if (outcome == DONE && label_time < exact.label[found]) exact.label[found] = label_time;
+        if (outcome == DONE && (taken_back || label_time < exact.label[found])) exact.label[found] = label_time;
         return outcome;
     }
     const int64_t hour = floor_hour(event_time), place = bucket_place(&buckets, hour);
     if (place == buckets.count || floor_hour(buckets.time[place]) != hour) return DONE;
     outcome = store_protect(store, buckets.frauds + place, sizeof *buckets.frauds);
-    if (outcome == DONE) buckets.frauds[place]++;
+    if (outcome == DONE && !taken_back) buckets.frauds[place]++;
+    if (outcome == DONE && taken_back && buckets.frauds[place] > 0) buckets.frauds[place]--;
     return outcome;
 }

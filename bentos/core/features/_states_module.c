@@ -229,7 +229,7 @@ static PyObject *states_label(PyObject *object, PyObject *args)
     if (!PyArg_ParseTuple(args, "y#KLL:label", &keys, &length, &identity, &event_time, &label_time)) return NULL;
     if (check_open(self) < 0) return NULL;
     if (length != KINDS * KEY_BYTES || event_time < 0 || event_time >= LATEST_TIME || label_time < 0 ||
-        label_time >= LATEST_TIME) {
+        (label_time >= LATEST_TIME && label_time != NO_LABEL)) {
         PyErr_SetString(PyExc_ValueError, "a label has the keys of every kind, and times in range");
         return NULL;
     }
@@ -333,10 +333,57 @@ static PyObject *states_read(PyObject *object, PyObject *args)
         count = bulk_read(&self->store, (const uint8_t *)key, cells, room, &buckets);
         store_unlock(&self->store);
     }
+    if (outcome != DONE) {
+        PyMem_Free(cells);
+        PyErr_SetString(PyExc_TimeoutError, "its lock was not free in time");
+        return NULL;
+    }
     PyObject *result = Py_BuildValue("y#L", (const char *)cells, (Py_ssize_t)(count * (int64_t)sizeof *cells),
                                      (long long)buckets);
     PyMem_Free(cells);
     return result;
+}
+
+static PyObject *states_erase(PyObject *object, PyObject *args)
+{
+    States *self = (States *)object;
+    const char *key;
+    Py_ssize_t length;
+    int found = 0;
+    if (!PyArg_ParseTuple(args, "y#:erase", &key, &length)) return NULL;
+    if (check_open(self) < 0) return NULL;
+    if (length != KEY_BYTES) {
+        PyErr_Format(PyExc_ValueError, "a key has %d bytes", KEY_BYTES);
+        return NULL;
+    }
+    Outcome outcome = store_lock(&self->store, 1);
+    if (outcome == DONE) {
+        outcome = table_erase(&self->store, (const uint8_t *)key, &found);
+        store_unlock(&self->store);
+    }
+    return Py_BuildValue("iN", (int)outcome, PyBool_FromLong(found));
+}
+
+static PyObject *states_note_latest(PyObject *object, PyObject *args)
+{
+    States *self = (States *)object;
+    long long time;
+    if (!PyArg_ParseTuple(args, "L:note_latest", &time)) return NULL;
+    if (check_open(self) < 0) return NULL;
+    const Outcome outcome = store_lock(&self->store, 1);
+    if (outcome != DONE) return outcome_object(outcome);
+    Header *header = header_of(&self->store);
+    if (time > header->latest && time < LATEST_TIME) header->latest = time;
+    store_unlock(&self->store);
+    return outcome_object(DONE);
+}
+
+static PyObject *states_latest(PyObject *object, void *closure)
+{
+    (void)closure;
+    States *self = (States *)object;
+    if (check_open(self) < 0) return NULL;
+    return PyLong_FromLongLong(header_of(&self->store)->latest);
 }
 
 /* ---- about the store ---------------------------------------------------------------------------- */
@@ -411,6 +458,8 @@ static PyMethodDef states_methods[] = {
     {"set_filled", states_set_filled, METH_NOARGS, "Note that the snapshot is in; an outcome."},
     {"carry", states_carry, METH_VARARGS, "carry(fd, now): outcome, keys kept, keys dropped, of another file."},
     {"read", states_read, METH_VARARGS, "read(key): a key's cells as bytes, and how many of them are buckets."},
+    {"erase", states_erase, METH_VARARGS, "erase(key): outcome, whether the key was there."},
+    {"note_latest", states_note_latest, METH_VARARGS, "note_latest(time): an event of that time was taken over; an outcome."},
     {"stats", states_stats, METH_NOARGS, "Numbers for operators; empty when the lock cannot be had."},
     {"check", states_check, METH_NOARGS, "Whether the store can be used: an outcome."},
     {"close", states_close, METH_NOARGS, "Unmap and close the file."},
@@ -419,6 +468,7 @@ static PyMethodDef states_methods[] = {
 
 static PyGetSetDef states_getters[] = {
     {"filled", states_filled, NULL, "Whether a snapshot has been taken over.", NULL},
+    {"latest", states_latest, NULL, "Time of the newest event, 0 when there is none.", NULL},
     {"width", states_width, NULL, "Statistics of a row.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -439,8 +489,86 @@ static PyType_Spec states_spec = {
     .slots = states_slots,
 };
 
+static PyObject *start_writing(PyObject *module, PyObject *args)
+{
+    (void)module;
+    int fd, failed;
+    long long offset, bytes;
+    if (!PyArg_ParseTuple(args, "iLL:start_writing", &fd, &offset, &bytes)) return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    failed = sync_file_range(fd, offset, bytes, SYNC_FILE_RANGE_WRITE);
+    Py_END_ALLOW_THREADS
+    if (failed) return PyErr_SetFromErrno(PyExc_OSError);
+    Py_RETURN_NONE;
+}
+
+typedef struct {
+    int64_t time;
+    double amount;
+    uint64_t identity;
+} EventRecord;
+
+typedef struct {
+    int64_t time;
+    double amount, squares;
+    int32_t events, frauds;
+    double events_through, frauds_through; /* with all before it; not used here */
+} BucketRecord;
+
+/* Statistics of a key whose cells another store keeps, as records; for kinds that ask no frauds of events. */
+static PyObject *row_statistics(PyObject *module, PyObject *args)
+{
+    (void)module;
+    PyObject *specification, *target;
+    const char *events, *hours;
+    Py_ssize_t event_bytes, hour_bytes;
+    long long own, time, column;
+    Kind kind;
+    if (!PyArg_ParseTuple(args, "Oy#y#LLOL:row_statistics", &specification, &events, &event_bytes, &hours, &hour_bytes,
+                          &own, &time, &target, &column))
+        return NULL;
+    if (read_kind(specification, &kind) < 0) return NULL;
+    const int64_t count = event_bytes / (Py_ssize_t)sizeof(EventRecord), folded = hour_bytes / (Py_ssize_t)sizeof(BucketRecord);
+    Py_buffer out;
+    if (acquire(target, "out", 8, PyBUF_WRITABLE, &out) < 0) return NULL;
+    const int64_t stride = out.ndim == 2 ? out.shape[1] : 0;
+    if (count > EXACT_EVENTS || folded > MAXIMUM_BUCKETS || column < 0 || column >= stride ||
+        out.shape[0] < windows_width(&kind)) {
+        PyBuffer_Release(&out);
+        PyErr_SetString(PyExc_ValueError, "events, buckets and out do not fit together");
+        return NULL;
+    }
+    int64_t event_time[EXACT_EVENTS], hour_time[MAXIMUM_BUCKETS];
+    double amount[EXACT_EVENTS], total[MAXIMUM_BUCKETS], squares[MAXIMUM_BUCKETS];
+    int32_t number[MAXIMUM_BUCKETS], frauds[MAXIMUM_BUCKETS];
+    for (int64_t i = 0; i < count; i++) {
+        EventRecord record;
+        memcpy(&record, events + i * (int64_t)sizeof record, sizeof record);
+        event_time[i] = record.time;
+        amount[i] = record.amount;
+    }
+    for (int64_t i = 0; i < folded; i++) {
+        BucketRecord record;
+        memcpy(&record, hours + i * (int64_t)sizeof record, sizeof record);
+        hour_time[i] = record.time;
+        total[i] = record.amount;
+        squares[i] = record.squares;
+        number[i] = record.events;
+        frauds[i] = record.frauds;
+    }
+    const Exact exact = {event_time, amount, NULL, NULL, NULL, count, 0};
+    const Buckets buckets = {hour_time, total, squares, number, frauds, folded, 0};
+    windows_compute(&kind, &exact, &buckets, 0, own, time, (double *)out.buf + column, stride);
+    PyBuffer_Release(&out);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef module_methods[] = {
+    {"row_statistics", row_statistics, METH_VARARGS,
+     "row_statistics(kind, events, buckets, own, time, out, column): fill a column of out, float64 [>= width, n]."},
     {"inspect", inspect, METH_VARARGS, "inspect(fd): None, or version, schema, fingerprint, boot, capacity."},
+    {"start_writing", start_writing, METH_VARARGS,
+     "start_writing(fd, offset, bytes): begin to write a file's dirty pages; does not wait until they are."},
     {NULL, NULL, 0, NULL},
 };
 

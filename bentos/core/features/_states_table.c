@@ -189,6 +189,16 @@ static Outcome reclaim(Store *store, Segment *segment, int i)
     return outcome;
 }
 
+/* Forget a key, in a transaction of its own. The lock is held. */
+Outcome table_erase(Store *store, const uint8_t *key, int *found)
+{
+    const uint64_t hash = hash_of(store, key);
+    Segment *segment = segment_for(store, hash);
+    const Entry *entry = segment == NULL ? NULL : find_in(segment, key, tag_byte(hash));
+    *found = entry != NULL;
+    return entry == NULL ? DONE : reclaim(store, segment, (int)(entry - segment->entries));
+}
+
 /* Take the keys out of the next few segments whose newest event left every window of the store's newest event
  * `patience` horizons ago; each in a transaction of its own. */
 Outcome table_sweep(Store *store, uint64_t segments, int64_t patience, uint64_t *reclaimed)

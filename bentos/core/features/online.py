@@ -14,10 +14,10 @@ from bentos.core.features.formulas import Formulas, Symbol
 from bentos.core.features.history import CATEGORY, CUSTOMER, MERCHANT, History, KeyKind, minutes_between
 from bentos.core.features.values import Values
 from bentos.core.features.window_statistics import COUNT, FRAUDS, LAST, PLACES, SQUARES, TOTAL, WIDTH, Place
-from bentos.core.features.windows import FloatArray
+from bentos.core.features.windows import FloatArray, IntArray
 from bentos.core.transaction import Transaction
 
-__all__ = ["feature_rows", "utc_offset_seconds"]
+__all__ = ["feature_columns", "feature_rows", "utc_offset_seconds"]
 
 #: Up to so many rows one after the other are faster than columns.
 _FEW: Final = 8
@@ -104,6 +104,32 @@ def _coordinates(item: Transaction) -> tuple[float, float, float, float]:
     return customer, item.customer_longitude, merchant, item.merchant_longitude
 
 
+def feature_columns(
+    time: IntArray, offset: IntArray, amount: FloatArray, coordinates: FloatArray, statistics: FloatArray
+) -> FloatArray:
+    """Features of n transactions that come as columns.
+
+    Parameters
+    ----------
+    time, offset
+        int64 [n]; instants, microseconds since 1970 UTC, and the offsets of their own clocks, seconds.
+    amount
+        float64 [n].
+    coordinates
+        float64 [4, n]; the customer's latitude and longitude, then the merchant's, degrees. NaN when missing.
+    statistics
+        float64 [s, n]; see :func:`feature_rows`.
+
+    Returns
+    -------
+    float64 [n, 21] in the order of ``FEATURES``.
+    """
+    hour, day = local_hour(time, offset), local_day_of_week(time, offset)
+    return feature_matrix(
+        _Rows[FloatArray](list(statistics), time.astype(np.float64), hour, day, amount, list(coordinates))
+    )
+
+
 def feature_rows(transactions: Sequence[Transaction], times: Sequence[int], statistics: FloatArray) -> FloatArray:
     """Features of n transactions.
 
@@ -125,10 +151,7 @@ def feature_rows(transactions: Sequence[Transaction], times: Sequence[int], stat
         time, offset = np.array(times, np.int64), np.array(offsets, np.int64)
         amount = np.array([item.amount for item in transactions])
         coordinates = np.array([_coordinates(item) for item in transactions]).T
-        hour, day = local_hour(time, offset), local_day_of_week(time, offset)
-        return feature_matrix(
-            _Rows[FloatArray](list(statistics), time.astype(np.float64), hour, day, amount, list(coordinates))
-        )
+        return feature_columns(time, offset, amount, coordinates, statistics)
     numbers = statistics.T.tolist()
     return np.array(
         [

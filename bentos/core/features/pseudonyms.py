@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 
+from bentos.core.errors import DataError
 from bentos.core.features.history import KINDS, KeyKind
+from bentos.core.transaction import Transaction, microseconds
 
-__all__ = ["KEY_BYTES", "Pseudonyms"]
+__all__ = ["KEY_BYTES", "EventKey", "Pseudonyms"]
 
 KEY_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class EventKey:
+    """What names a transaction in the states of its keys.
+
+    Parameters
+    ----------
+    keys
+        Of its customer, merchant and category, ``KEY_BYTES`` each, one after the other.
+    identity
+        Its number within these.
+    time
+        Its instant, microseconds since 1970 UTC.
+    """
+
+    keys: bytes
+    identity: int
+    time: int
 
 
 class Pseudonyms:
@@ -41,6 +63,19 @@ class Pseudonyms:
         fresh = self._transactions.copy()
         fresh.update(_utf8(transaction_id))
         return int.from_bytes(fresh.digest(), "little") or 1
+
+    def event(self, transaction: Transaction) -> EventKey:
+        """What names a transaction in a store.
+
+        Raises
+        ------
+        DataError
+            When it has no transaction_id.
+        """
+        if transaction.transaction_id is None:
+            raise DataError("a transaction needs its transaction_id before it is named in a store")
+        keys = b"".join(self.key(kind, getattr(transaction, kind.column)) for kind in KINDS)
+        return EventKey(keys, self.identity(transaction.transaction_id), microseconds(transaction.timestamp))
 
     def fingerprint(self) -> str:
         """Tells two secrets apart without telling them."""

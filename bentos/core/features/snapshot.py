@@ -27,9 +27,11 @@ from bentos.core.features.windows import IntArray
 from bentos.core.files import atomic_file
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
-__all__ = ["Snapshot", "read_snapshot", "table_states", "write_snapshot"]
+__all__ = ["KeyStates", "Snapshot", "joined_states", "read_snapshot", "table_states", "write_snapshot"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,15 @@ class Snapshot:
     taken_at: int
     fingerprint: str
     states: dict[str, KeyStates]
+
+
+def joined_states(found: Sequence[tuple[bytes, int, NDArray[np.void]]]) -> KeyStates:
+    """States of one kind from those of single keys: hash, how many of its cells are buckets, cells."""
+    hashes = np.frombuffer(b"".join(key for key, *_ in found), np.uint8).reshape(-1, KEY_BYTES)
+    offsets = np.cumsum([0, *(len(cells) for *_, cells in found)], dtype=np.int64)
+    buckets = np.array([count for _, count, _ in found], np.int64)
+    cells = np.concatenate([cells for *_, cells in found]) if found else np.empty(0, CELL)
+    return KeyStates(hashes, offsets, buckets, cells)
 
 
 def table_states(table: pd.DataFrame, kind: KeyKind, pseudonyms: Pseudonyms) -> KeyStates:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from bentos.core.errors import ArtifactIncompatible
+from bentos.core.features.history import KeyKind
+from bentos.core.features.pseudonyms import EventKey, Pseudonyms
 from bentos.core.features.snapshot import Snapshot
 from bentos.core.features.windows import FloatArray
 from bentos.core.transaction import Transaction
 
-__all__ = ["FeatureRows", "FeatureStore"]
+__all__ = ["FeatureRows", "FeatureStore", "require_fingerprint"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +50,111 @@ class FeatureStore(Protocol):
         """
         ...
 
-    def label(self, transaction: Transaction, label_time: int) -> None:
-        """Note that a transaction is fraud, known since ``label_time`` (microseconds since 1970 UTC)."""
+    def label(self, event: EventKey, label_time: int | None) -> None:
+        """Note that a transaction is fraud, or take that back.
+
+        The earliest label of an event counts, until it is taken back; then it may be labelled anew. An event that the
+        store does not hold changes nothing. One that has folded into an hour counts there at each call: tell a store
+        of changes only.
+
+        Parameters
+        ----------
+        event
+            The transaction.
+        label_time
+            Since when it is known, microseconds since 1970 UTC; None for a transaction that turned out legitimate.
+
+        Raises
+        ------
+        Unavailable
+            When the store fails; the label is not noted then.
+        """
+        ...
+
+    def erase(self, kind: KeyKind, identifier: str) -> bool:
+        """Forget a key, such as a customer; returns whether there was anything to forget.
+
+        Raises
+        ------
+        Unavailable
+            When the store fails.
+        """
+        ...
+
+    def newest(self) -> int | None:
+        """Time of the newest event that was recorded, microseconds since 1970 UTC; None when there is none.
+
+        Raises
+        ------
+        Unavailable
+            When the store fails.
+        """
+        ...
+
+    def extract(self, keys: Mapping[KeyKind, Sequence[str]]) -> Snapshot:
+        """States of many identifiers, for jobs: :meth:`fill` takes them over into another, temporary store.
+
+        Every state is read whole, as it is at one instant, but not all at the same one. Blocks, for some microseconds
+        an identifier, the calling thread only. Identifiers that the store does not know are left out; one that comes
+        twice counts once.
+
+        Parameters
+        ----------
+        keys
+            Identifiers of each kind, as transactions name them; a kind that is left out has no states.
+
+        Raises
+        ------
+        Unavailable
+            When the store fails.
+        """
         ...
 
     def fill(self, snapshot: Snapshot) -> bool:
         """Take over a snapshot's states if the store is new; returns whether it did."""
         ...
 
+    def add(self, snapshot: Snapshot) -> None:
+        """Take over the states whose keys the store does not hold, whether it is new or not.
+
+        A state that the store holds stays as it is. May be repeated, and broken off: what is there is whole.
+
+        Raises
+        ------
+        ArtifactIncompatible
+            When the snapshot's keys were hashed with another pseudonym key.
+        Unavailable
+            When the store fails.
+        """
+        ...
+
+    def stats(self) -> dict[str, int]:
+        """For operators: at least ``keys`` and ``used_bytes``."""
+        ...
+
     def check(self) -> str | None:
         """What is wrong with the store, None when nothing is."""
+        ...
+
+    async def leave(self) -> None:
+        """Give back what belongs to the running event loop, such as connections; a later lookup takes them anew."""
         ...
 
     def close(self) -> None:
         """Give back what the store holds open."""
         ...
+
+
+def require_fingerprint(snapshot: Snapshot, pseudonyms: Pseudonyms) -> None:
+    """Refuse a snapshot whose keys nobody would find.
+
+    Raises
+    ------
+    ArtifactIncompatible
+        When they were hashed with another pseudonym key.
+    """
+    if snapshot.fingerprint != pseudonyms.fingerprint():
+        raise ArtifactIncompatible(
+            "the feature snapshot was written with another FRAUD_PSEUDONYM_KEY than this process has;"
+            " set the same key, or make the snapshot again"
+        )

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from bentos.core.errors import ArtifactIncompatible, DataError, Unavailable
+from bentos.core.errors import DataError, Unavailable
 from bentos.core.features import _states
-from bentos.core.features.definitions import FEATURES
-from bentos.core.features.history import CATEGORY, CUSTOMER, KINDS, MERCHANT
+from bentos.core.features.clock import DAY
+from bentos.core.features.history import CATEGORY, CUSTOMER, KINDS, MERCHANT, KeyKind
 from bentos.core.features.online import feature_rows
-from bentos.core.features.pseudonyms import Pseudonyms
-from bentos.core.features.snapshot import Snapshot
+from bentos.core.features.pseudonyms import EventKey, Pseudonyms
+from bentos.core.features.snapshot import Snapshot, joined_states
+from bentos.core.features.state import CELL, NO_LABEL
 from bentos.core.features.window_statistics import WIDTH
 from bentos.core.transaction import Transaction, microseconds
-from bentos.fraud.store.base import FeatureRows
+from bentos.fraud.store.base import FeatureRows, require_fingerprint
+from bentos.fraud.store.defaults import rows_without
 from bentos.fraud.store.file import StateFile, now_microseconds
+from bentos.fraud.store.pacing import WritePacer
 
 __all__ = ["DEFAULT_CAPACITY_BYTES", "ROW", "EmbeddedStore"]
 
@@ -30,9 +33,6 @@ _CACHED_KEYS: Final = 16_384
 DEFAULT_CAPACITY_BYTES: Final = 8 * 1024**3
 #: Keys, identity, time, amount, whether to record.
 ROW: Final = struct.Struct("=16s16s16sQqdq")
-_HISTORIC: Final = np.array([feature.source != "transaction" for feature in FEATURES])
-_DEFAULTS: Final = [feature.default for feature in FEATURES if feature.source != "transaction"]
-_DEGRADED: Final = tuple(feature.name for feature in FEATURES if feature.source != "transaction")
 _UNRECORDED: Final = (_states.FULL, _states.NO_SPACE)
 #: Microseconds for which the last transaction that was not recorded makes the store unhealthy.
 _TROUBLE_LASTS: Final = 60_000_000
@@ -63,6 +63,8 @@ class EmbeddedStore:
     clock
         Microseconds since 1970 UTC. A key's cells expire by its newest event, but an event counts as at most a day
         ahead of the clock: one wrong date cannot push out a history.
+    paced
+        Whether a thread writes changed pages back evenly: for processes that serve; see :mod:`.pacing`.
 
     Raises
     ------
@@ -78,6 +80,8 @@ class EmbeddedStore:
         pseudonyms: Pseudonyms,
         capacity_bytes: int = DEFAULT_CAPACITY_BYTES,
         clock: Callable[[], int] = now_microseconds,
+        *,
+        paced: bool = False,
     ) -> None:
         self._path = path
         self._pseudonyms = pseudonyms
@@ -88,6 +92,7 @@ class EmbeddedStore:
         self._trouble = _states.DONE
         self._trouble_until = 0
         self.states = StateFile(path, pseudonyms.fingerprint(), capacity_bytes).open()
+        self._pacer = WritePacer(path) if paced else None
 
     async def lookup_many(self, transactions: Sequence[Transaction], record: Sequence[bool]) -> FeatureRows:
         """See :meth:`.base.FeatureStore.lookup_many`. Never waits but for a lock, 0.1 s at most."""
@@ -105,12 +110,7 @@ class EmbeddedStore:
             self._note(worst)
         if worst < _states.BUSY:
             return FeatureRows(feature_rows(transactions, times, statistics), [()] * len(times))
-        failed = np.frombuffer(outcomes, np.uint8) >= _states.BUSY
-        statistics[:, failed] = 0.0
-        values = feature_rows(transactions, times, statistics)
-        # What the transaction says by itself is still true; the rest was not asked.
-        values[np.ix_(failed, _HISTORIC)] = _DEFAULTS
-        return FeatureRows(values, [_DEGRADED if lost else () for lost in failed])
+        return rows_without(np.frombuffer(outcomes, np.uint8) >= _states.BUSY, transactions, times, statistics)
 
     def _packed(self, transaction: Transaction, time: int, record: bool) -> bytes:
         names = self._pseudonyms
@@ -133,20 +133,11 @@ class EmbeddedStore:
         # Near its limit a store takes one transaction and not the next: one line a minute will do.
         self._trouble, self._trouble_until = outcome, now + _TROUBLE_LASTS
 
-    def label(self, transaction: Transaction, label_time: int) -> None:
-        """See :meth:`.base.FeatureStore.label`.
-
-        Raises
-        ------
-        Unavailable
-            When the store fails; the label is not noted then.
-        """
-        if transaction.transaction_id is None:
-            raise DataError("a label needs the transaction_id it belongs to")
-        keys = b"".join(self._pseudonyms.key(kind, getattr(transaction, kind.column)) for kind in KINDS)
-        identity = self._pseudonyms.identity(transaction.transaction_id)
+    def label(self, event: EventKey, label_time: int | None) -> None:
+        """See :meth:`.base.FeatureStore.label`."""
+        until = NO_LABEL if label_time is None else label_time
         try:
-            outcome = self.states.label(keys, identity, microseconds(transaction.timestamp), label_time)
+            outcome = self.states.label(event.keys, event.identity, event.time, until)
         except ValueError as error:
             raise Unavailable(f"the feature store {self._path} cannot be written: {error}") from error
         self._require(outcome)
@@ -154,6 +145,40 @@ class EmbeddedStore:
     def _require(self, outcome: int) -> None:
         if outcome != _states.DONE:
             raise Unavailable(f"the feature store {self._path} cannot be written: {_TROUBLE[outcome]}")
+
+    def erase(self, kind: KeyKind, identifier: str) -> bool:
+        """See :meth:`.base.FeatureStore.erase`."""
+        try:
+            outcome, found = self.states.erase(self._pseudonyms.key(kind, identifier))
+        except ValueError as error:
+            raise self._unreadable(error) from error
+        self._require(outcome)
+        return found
+
+    def newest(self) -> int | None:
+        """See :meth:`.base.FeatureStore.newest`."""
+        try:
+            return self.states.latest or None
+        except ValueError as error:
+            raise self._unreadable(error) from error
+
+    def extract(self, keys: Mapping[KeyKind, Sequence[str]]) -> Snapshot:
+        """See :meth:`.base.FeatureStore.extract`."""
+        names = self._pseudonyms
+        states = {}
+        try:
+            for kind in KINDS:
+                hashes = [names.key(kind, identifier) for identifier in dict.fromkeys(keys.get(kind, ()))]
+                found = [(key, *self.states.read(key)) for key in hashes]
+                states[kind.name] = joined_states(
+                    [(key, buckets, np.frombuffer(cells, CELL)) for key, cells, buckets in found if cells]
+                )
+        except (ValueError, TimeoutError) as error:
+            raise self._unreadable(error) from error
+        return Snapshot(self.newest() or 0, names.fingerprint(), states)
+
+    def _unreadable(self, error: Exception) -> Unavailable:
+        return Unavailable(f"the feature store {self._path} cannot be used: {error}")
 
     def fill(self, snapshot: Snapshot) -> bool:
         """See :meth:`.base.FeatureStore.fill`.
@@ -165,13 +190,16 @@ class EmbeddedStore:
         Unavailable
             When the store cannot be written.
         """
-        if snapshot.fingerprint != self._pseudonyms.fingerprint():
-            raise ArtifactIncompatible(
-                "the feature snapshot was written with another FRAUD_PSEUDONYM_KEY than this process has;"
-                " set the same key, or make the snapshot again"
-            )
+        require_fingerprint(snapshot, self._pseudonyms)
         if self.states.filled:
             return False
+        self.add(snapshot)
+        self._require(self.states.set_filled())
+        return True
+
+    def add(self, snapshot: Snapshot) -> None:
+        """See :meth:`.base.FeatureStore.add`."""
+        require_fingerprint(snapshot, self._pseudonyms)
         for number, kind in enumerate(KINDS):
             states = snapshot.states[kind.name]
             # A state that live traffic has begun stays: it is newer than the snapshot.
@@ -179,8 +207,7 @@ class EmbeddedStore:
             self._require(outcome)
             if unsound:
                 _LOGGER.warning("%d states of a %s in the feature snapshot make no sense", unsound, kind.name)
-        self._require(self.states.set_filled())
-        return True
+        self._require(self.states.note_latest(min(snapshot.taken_at, self._clock() + DAY)))
 
     def check(self) -> str | None:
         """See :meth:`.base.FeatureStore.check`."""
@@ -196,6 +223,11 @@ class EmbeddedStore:
         """For operators: keys, bytes used, of the file and allowed; counts of what came to grief."""
         return self.states.stats()
 
+    async def leave(self) -> None:
+        """See :meth:`.base.FeatureStore.leave`; there is nothing."""
+
     def close(self) -> None:
         """See :meth:`.base.FeatureStore.close`."""
+        if self._pacer is not None:
+            self._pacer.stop()
         self.states.close()

@@ -1,0 +1,104 @@
+"""Latency of lookup and update at a fixed rate, and speed of a bulk fill, of both feature stores.
+
+Run with ``python -m tests.benchmarks.store_load [requests_per_second]``. Open loop: each request has its own instant,
+and waits are counted from then, so that a slow answer hides none of those behind it (Tene, "How not to measure
+latency", 2013). Traffic and the million events that each store holds before are those of :mod:`.store`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bentos.core.transaction import Transaction
+from bentos.fraud.store import EmbeddedStore, FeatureStore
+from bentos.fraud.store.bulk import fill_store
+from bentos.fraud.store.redis_store import RedisPlace, RedisStore
+from tests.benchmarks.store import CATEGORIES, CUSTOMERS, EVENTS, MERCHANTS, SECRET, SPAN, START, transactions
+from tests.servers.redis import running_redis
+
+REQUESTS = 10_000
+
+
+def table() -> pd.DataFrame:
+    """The million events that a store holds, as a table."""
+    generator = np.random.default_rng(0)
+    chosen = {
+        "customer_id": ("customer", CUSTOMERS),
+        "merchant_id": ("merchant", MERCHANTS),
+        "merchant_category": ("merchant_category", CATEGORIES),
+    }
+    columns = {
+        name: np.array([f"{prefix}{n}" for n in range(count)], object)[generator.integers(0, count, EVENTS)]
+        for name, (prefix, count) in chosen.items()
+    }
+    step = pd.Timedelta(SPAN / EVENTS)
+    return pd.DataFrame(
+        {
+            "transaction_id": [f"{number}" for number in range(EVENTS)],
+            **columns,
+            "amount": generator.lognormal(3, 1, EVENTS),
+            "timestamp": pd.date_range(START, periods=EVENTS, freq=step).as_unit("us"),
+        }
+    )
+
+
+async def at_rate(store: FeatureStore, items: list[Transaction], per_second: float) -> list[float]:
+    """Microseconds from the instant at which each request was due to its answer."""
+    waits: list[float] = []
+    degraded = 0
+
+    async def one(due: float, item: Transaction) -> None:
+        nonlocal degraded
+        rows = await store.lookup_many([item], [True])
+        waits.append((time.perf_counter() - due) * 1e6)
+        degraded += any(rows.degraded)
+
+    await store.lookup_many(items[:1], [False])
+    start = time.perf_counter()
+    tasks = []
+    for number, item in enumerate(items):
+        due = start + number / per_second
+        while (left := due - time.perf_counter()) > 0:
+            # The loop's own timer is a millisecond too coarse.
+            await asyncio.sleep(0 if left < 0.002 else left - 0.0015)
+        tasks.append(asyncio.create_task(one(due, item)))
+    await asyncio.gather(*tasks)
+    await store.leave()
+    if degraded:
+        print(f"{degraded} answers had defaults", file=sys.stderr)
+    return waits
+
+
+def main() -> None:
+    """Print the table."""
+    per_second = float(sys.argv[1]) if len(sys.argv) > 1 else 1000.0
+    events = table()
+    print(
+        f"{'':<18} {'fill, events/s':>15} {'p50 us':>9} {'p99 us':>9} {'p99.9 us':>9}   at {per_second:.0f} requests/s"
+    )
+    with tempfile.TemporaryDirectory() as name, running_redis(Path(name), ["--unixsocket", f"{name}/socket"]) as server:
+        places = {"Redis, TCP": server.url, "Redis, socket": f"unix://{name}/socket"}
+        for title in ("embedded", *places):
+            if title == "embedded":
+                store: FeatureStore = EmbeddedStore(Path(name) / "features.states", SECRET)
+            else:
+                store = RedisStore(RedisPlace(places[title], f"{{{title[-3:]}}}:", timeout_seconds=1.0), SECRET)
+            before = time.perf_counter()
+            fill_store(store, events, SECRET)
+            speed = EVENTS / (time.perf_counter() - before)
+            items = transactions(range(EVENTS, EVENTS + REQUESTS), 1)
+            waits = asyncio.run(at_rate(store, items, per_second))
+            p50, p99, p999 = np.percentile(waits, [50, 99, 99.9])
+            print(f"{title:<18} {speed:>15,.0f} {p50:>9.0f} {p99:>9.0f} {p999:>9.0f}")
+            store.close()
+
+
+if __name__ == "__main__":
+    main()
