@@ -1,0 +1,202 @@
+"""The first step: read and validate a whole file, compute its feature rows, leave its chunks."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from bentos.core.errors import Unavailable
+from bentos.core.features import FEATURES
+from bentos.core.features.pseudonyms import Pseudonyms
+from bentos.core.features.windows import IntArray
+from bentos.fraud.bulk.chunks import (
+    PlanFile,
+    features_name,
+    input_name,
+    read_plan,
+    write_features,
+    write_plan,
+    write_table,
+)
+from bentos.fraud.bulk.history import Spool
+from bentos.fraud.bulk.reading import FileForm, Limits, Piece, open_source, refused
+from bentos.fraud.bulk.settings import BulkSettings
+from bentos.fraud.bulk.validating import validate
+from bentos.fraud.options import Explain
+from bentos.fraud.store.base import FeatureStore
+
+__all__ = ["ERROR", "Past", "Work", "make_plan"]
+
+#: Column of the chunks' input that no file can have: names are not empty.
+ERROR: Final = ""
+_SCRATCH: Final = ".plan"
+#: Shares of the progress.
+_READ, _COMPUTED = 0.6, 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is to be done; see :meth:`.pipeline.Pipeline.plan`."""
+
+    source: str
+    form: FileForm
+    folder: Path
+    explain: Explain
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What is known of the past."""
+
+    store: FeatureStore
+    pseudonyms: Pseudonyms
+
+
+def make_plan(
+    work: Work,
+    past: Past,
+    settings: BulkSettings,
+    on_progress: Callable[[float], None],
+    stopped: Callable[[], bool],
+) -> PlanFile:
+    """See :meth:`.pipeline.Pipeline.plan`."""
+    done = read_plan(work.folder)
+    if done is not None:
+        return done
+
+    def go_on() -> None:
+        if stopped():
+            raise Unavailable("the work was told to stop; what it had not finished is done again")
+
+    work.folder.mkdir(parents=True, exist_ok=True)
+    scratch = work.folder / _SCRATCH
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    try:
+        plan = _planned(work, past, settings, scratch, on_progress, go_on)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    write_plan(work.folder, plan)
+    on_progress(1.0)
+    return plan
+
+
+def _planned(
+    work: Work,
+    past: Past,
+    settings: BulkSettings,
+    scratch: Path,
+    on_progress: Callable[[float], None],
+    go_on: Callable[[], None],
+) -> PlanFile:
+    size = settings.bulk_chunk_rows
+    columns: dict[str, None] = {}
+    total = chunks = 0
+    bad: list[IntArray] = []
+    with contextlib.closing(Spool(scratch, past.store, past.pseudonyms, work.folder.name)) as spool:
+        with open_source(work.source, work.form, _limits(settings), lambda share: on_progress(share * _READ)) as pieces:
+            for piece in _sized(pieces, size):
+                go_on()
+                rows = validate(piece)
+                errors = (
+                    pa.array([rows.errors.get(place) for place in range(piece.table.num_rows)], pa.string())
+                    if (rows.errors)
+                    else pa.nulls(piece.table.num_rows, pa.string())
+                )
+                write_table(work.folder / input_name(chunks), piece.table.append_column(ERROR, errors))
+                spool.add(rows, total)
+                bad.append(np.flatnonzero(~rows.good) + total)
+                columns.update(dict.fromkeys(piece.table.column_names))
+                total += piece.table.num_rows
+                chunks += 1
+                if total > settings.bulk_row_limit:
+                    raise refused(f"has more than {settings.bulk_row_limit:,} rows, the most that is taken")
+        if total == 0:
+            raise refused("has no rows")
+        _write_features(work.folder, scratch, spool, total, np.concatenate(bad), size, on_progress, go_on)
+    return PlanFile(total, chunks, work.explain, list(columns))
+
+
+def _limits(settings: BulkSettings) -> Limits:
+    return Limits(
+        settings.bulk_row_limit,
+        settings.bulk_byte_limit,
+        settings.bulk_line_limit_bytes,
+        settings.bulk_column_limit,
+    )
+
+
+def _write_features(
+    folder: Path,
+    scratch: Path,
+    spool: Spool,
+    total: int,
+    bad: IntArray,
+    size: int,
+    on_progress: Callable[[float], None],
+    go_on: Callable[[], None],
+) -> None:
+    """Feature rows are made in order of time and left in order of the input."""
+    width = len(FEATURES)
+    with (scratch / "features").open("w+b") as stream:
+        stream.truncate(total * width * 8)
+        mapped = mmap.mmap(stream.fileno(), 0)
+        values = np.frombuffer(mapped, np.float64).reshape(total, width)
+        for places, block in spool.features(lambda share: on_progress(_READ + share * (_COMPUTED - _READ)), go_on):
+            values[places] = block
+            # Keeps them in the file, not in this process.
+            mapped.madvise(mmap.MADV_DONTNEED)
+        for start in range(0, total, size):
+            go_on()
+            part = values[start : start + size].copy()
+            mapped.madvise(mmap.MADV_DONTNEED)
+            first, last = np.searchsorted(bad, [start, start + size])
+            part[bad[first:last] - start] = np.nan
+            write_features(folder / features_name(start // size), part)
+            on_progress(_COMPUTED + (1 - _COMPUTED) * start / total)
+        del values
+        mapped.close()
+
+
+def _sized(pieces: Iterator[Piece], size: int) -> Iterator[Piece]:
+    """Pieces of so many rows each, the last one of fewer."""
+    held: list[Piece] = []
+    count = 0
+    for piece in pieces:
+        held.append(piece)
+        count += piece.table.num_rows
+        while count >= size:
+            whole = _joined(held)
+            yield _part(whole, 0, size)
+            held = [_part(whole, size, count)]
+            count -= size
+    if count:
+        yield _joined(held)
+
+
+def _joined(pieces: list[Piece]) -> Piece:
+    if len(pieces) == 1:
+        return pieces[0]
+    broken, originals, start = {}, {}, 0
+    for piece in pieces:
+        broken.update({place + start: text for place, text in piece.broken.items()})
+        originals.update({place + start: row for place, row in piece.originals.items()})
+        start += piece.table.num_rows
+    table = pa.concat_tables([piece.table for piece in pieces], promote_options="default")
+    return Piece(table.combine_chunks(), broken, originals)
+
+
+def _part(piece: Piece, start: int, end: int) -> Piece:
+    return Piece(
+        piece.table.slice(start, end - start),
+        {place - start: text for place, text in piece.broken.items() if start <= place < end},
+        {place - start: row for place, row in piece.originals.items() if start <= place < end},
+    )
