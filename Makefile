@@ -1,11 +1,13 @@
 # Two commands do everything: `make serve` (data, training, registry, bento, server) and `make test`.
-# Settings: PYTHON, FRAUD_HOME (what the product writes), PORT, ROWS, SEED.
+# Settings: PYTHON, FRAUD_HOME (what the product writes), HOST, PORT, ROWS, SEED.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3.11
+# Other machines are let in with keys only: docs/access.md.
+HOST ?= 127.0.0.1
 PORT ?= 3000
 ROWS ?= 10000
 SEED ?= 0
@@ -21,13 +23,13 @@ BIN := $(VENV)/bin
 DATA := $(FRAUD_HOME)/data
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 
-.PHONY: help serve train bento test test-fast lint format bench handbook lock clean
+.PHONY: help serve train bento test test-fast lint audit format bench handbook lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
 
 serve: bento ## install, make data, train, register, build a bento, serve it on port 3000
-	$(BIN)/bentoml serve fraud_detector:latest --port $(PORT)
+	$(BIN)/bentoml serve fraud_detector:latest --host $(HOST) --port $(PORT)
 
 train: $(FRAUD_HOME)/champion/artifact/manifest.json ## train forest and network on synthetic data, register, promote
 
@@ -78,6 +80,10 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+audit: $(VENV)/.installed-dev ## known vulnerabilities of pinned packages, secrets in files
+	$(BIN)/python scripts/audit_packages.py
+	$(BIN)/python scripts/scan_secrets.py
 
 format: $(VENV)/.installed-dev ## format the code
 	$(BIN)/ruff check --fix .

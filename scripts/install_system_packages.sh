@@ -5,11 +5,11 @@
 #   bench   what the benchmarks measure with
 set -euo pipefail
 
-declare -A commands=([gcc]=gcc [wrk]=wrk)
+declare -A commands=([gcc]=gcc [wrk]=wrk [redis-server]=redis-server)
 target=${1:?usage: install_system_packages.sh build|test|bench}
 case $target in
   build) needed=(gcc) ;;
-  test) needed=(gcc) ;;
+  test) needed=(gcc redis-server) ;;
   bench) needed=(gcc wrk) ;;
   *) echo "unknown target '$target'; allowed: build, test, bench" >&2; exit 2 ;;
 esac
@@ -26,5 +26,7 @@ if ! command -v apt-get >/dev/null; then
 fi
 run=()
 [ "$(id -u)" -eq 0 ] || run=(sudo)
+# The tests start their own servers; the ones that the packages would start are not wanted.
+export RUNLEVEL=1
 "${run[@]}" apt-get update -qq
 "${run[@]}" apt-get install -qq -y --no-install-recommends "${missing[@]}" libc6-dev

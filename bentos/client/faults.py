@@ -8,6 +8,8 @@ from typing import Final
 
 from bentos.core.errors import (
     WIRE_STATUS,
+    Conflict,
+    Expired,
     FieldError,
     FraudError,
     InvalidInput,
@@ -23,6 +25,9 @@ __all__ = ["BY_GRPC", "BY_HTTP", "made"]
 # Other kinds share their line of the table with one of these, and mean nothing to a caller.
 _KINDS: Final[tuple[type[FraudError], ...]] = (
     InvalidInput,
+    Conflict,
+    # gRPC has one code for this and what never was.
+    Expired,
     NotFound,
     NotAllowed,
     Unauthenticated,

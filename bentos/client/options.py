@@ -39,11 +39,13 @@ class ClientOptions:
         Connections of HTTP that are open at once; a further call waits. gRPC has one for all.
     ca_file
         Certificates, PEM, that servers' certificates are checked against. None means the public ones.
+    certificate_file, key_file
+        The client's own certificate and its private key, PEM, for servers that ask for one; both or none.
 
     Raises
     ------
     ConfigError
-        When a number is out of its range.
+        When a number is out of its range, or of two files there is one.
     """
 
     timeout_seconds: float = 1.0
@@ -55,6 +57,8 @@ class ClientOptions:
     maximum_backoff_seconds: float = 1.0
     maximum_connections: int = 100
     ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
 
     def __post_init__(self) -> None:
         check_timeout(self.timeout_seconds, "timeout_seconds")
@@ -65,6 +69,8 @@ class ClientOptions:
         _check("backoff_seconds", self.backoff_seconds, 0, 60)
         _check("maximum_backoff_seconds", self.maximum_backoff_seconds, 0, 60)
         _check("maximum_connections", self.maximum_connections, 1, 10_000)
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise ConfigError("certificate_file and key_file come together or not at all")
 
 
 def check_timeout(seconds: float, name: str) -> None:

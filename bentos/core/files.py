@@ -13,10 +13,17 @@ __all__ = ["atomic_file", "sync_folder"]
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
+def atomic_file(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
     """Open a file for writing that takes its place only when the block ends well.
 
     The bytes are on disk before the name is. On any error, Ctrl-C included, the temporary file goes.
+
+    Parameters
+    ----------
+    path
+        Of the file; its folder is made.
+    mode
+        Who may read it, such as 0o600. None means what the process's mask allows.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
@@ -28,7 +35,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         # mkstemp gives 0600; a file that others are to read gets what the process's mask allows.
         mask = os.umask(0)
         os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)
+        Path(name).chmod(0o666 & ~mask if mode is None else mode)
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

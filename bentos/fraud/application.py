@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,23 +15,26 @@ import bentos
 from bentos.core.answers import DependencyState, Health
 from bentos.core.artifact import Artifact, read_artifact
 from bentos.core.artifact.manifest import MANIFEST
-from bentos.core.features.pseudonyms import Pseudonyms
+from bentos.core.errors import Unavailable
 from bentos.core.features.snapshot import read_snapshot
 from bentos.core.transaction import Transaction
+from bentos.fraud.access.guard import Guard, open_guard
+from bentos.fraud.access.tls import Tls, open_tls
 from bentos.fraud.metrics import declare_metrics, scrape, share_metrics
 from bentos.fraud.observe.lines import LineWriter
 from bentos.fraud.observe.observer import Observer, open_observer
 from bentos.fraud.predictor import Predictor
 from bentos.fraud.scorer import Scorer
 from bentos.fraud.settings import ScoringSettings
-from bentos.fraud.store import EmbeddedStore
+from bentos.fraud.store import FeatureStore, open_store
+from bentos.fraud.store.watch import StoreWatch, WatchedStore
 
-__all__ = ["Application", "artifact_folder", "load_artifact", "open_application", "prepare"]
+__all__ = ["Application", "artifact_folder", "load_artifact", "open_application", "open_store", "prepare"]
 
+_LOGGER = logging.getLogger(__name__)
 #: Where a bento carries them, beside the package.
 BENTO_ARTIFACT: Final = "artifact"
 BENTO_SNAPSHOT: Final = "snapshot"
-_STORE_FILE: Final = "features.store"
 _ANYBODY: Final = Transaction(
     transaction_id="-", customer_id="-", merchant_id="-", amount=0, timestamp=datetime(2026, 1, 1, tzinfo=UTC)
 )
@@ -42,18 +46,24 @@ class Application:
 
     settings: ScoringSettings
     predictor: Predictor
-    store: EmbeddedStore
+    store: FeatureStore
     observer: Observer
     registry: CollectorRegistry
+    #: Says who may call; None lets everybody.
+    guard: Guard | None = None
+    #: Of gRPC; None serves it without.
+    tls: Tls | None = None
 
     def health(self) -> Health:
         """State of the service and of each thing it needs."""
-        wrong = self.store.check()
-        features = DependencyState(status="failing", detail=wrong) if wrong else DependencyState(status="ok")
+        dependencies = {"model": _state(self.predictor.trouble), "features": _state(self.store.check())}
+        if self.guard is not None:
+            dependencies |= self.guard.states()
+        if self.tls is not None:
+            dependencies["grpc_certificate"] = _state(self.tls.trouble)
+        failing = any(state.status == "failing" for state in dependencies.values())
         return Health(
-            status="degraded" if wrong else "ok",
-            model=self.predictor.scorer.model,
-            dependencies={"model": DependencyState(status="ok"), "features": features},
+            status="degraded" if failing else "ok", model=self.predictor.scorer.model, dependencies=dependencies
         )
 
     def scrape(self) -> bytes:
@@ -63,10 +73,15 @@ class Application:
     async def warm_up(self) -> None:
         """Look up once: the first time reads and compiles what later ones find ready; no customer should wait."""
         await self.store.lookup_many([_ANYBODY], [False])
+        if self.guard is not None:
+            await self.guard.start()
 
     async def close(self) -> None:
         """Refuse what waits and give back what is held open."""
         await self.predictor.close()
+        await self.store.leave()
+        if self.guard is not None:
+            await self.guard.close()
         self.store.close()
         self.observer.close()
 
@@ -110,9 +125,19 @@ def prepare(settings: ScoringSettings) -> None:
     """
     Scorer(load_artifact(settings))
     snapshot = snapshot_file(settings, artifact_folder(settings))
-    with contextlib.closing(_open_store(settings)) as store:
+    with contextlib.closing(open_store(settings)) as store:
         if snapshot is not None:
-            store.fill(read_snapshot(snapshot))
+            _fill(store, snapshot, settings)
+
+
+def _fill(store: FeatureStore, snapshot: Path, settings: ScoringSettings) -> None:
+    try:
+        store.fill(read_snapshot(snapshot))
+    except Unavailable as error:
+        if settings.feature_store == "embedded":
+            raise
+        # Answers with defaults are better than none; the next start, or `features fill`, does it.
+        _LOGGER.warning("the feature snapshot %s is not taken over: %s", snapshot, error)
 
 
 def open_application(settings: ScoringSettings, lines: LineWriter | None = None) -> Application:
@@ -135,11 +160,14 @@ def open_application(settings: ScoringSettings, lines: LineWriter | None = None)
     scorer = Scorer(load_artifact(settings), threads=settings.inference_threads)
     registry = CollectorRegistry()
     metrics = declare_metrics(registry, scorer.model, settings.role, scorer.digest)
-    store = _open_store(settings)
+    store = open_store(settings, paced=True)
     observer = open_observer(settings, metrics, scorer.model, lines)
-    return Application(settings, Predictor(scorer, store, metrics, settings), store, observer, registry)
+    guard = open_guard(settings, settings.metrics_folder)
+    limit = settings.feature_age_limit_seconds
+    watched = WatchedStore(store, StoreWatch(store, metrics.feature_age.set, limit))
+    predictor = Predictor(scorer, store if limit is None else watched, metrics, settings)
+    return Application(settings, predictor, watched, observer, registry, guard, open_tls(settings))
 
 
-def _open_store(settings: ScoringSettings) -> EmbeddedStore:
-    pseudonyms = Pseudonyms(settings.pseudonym_key.get_secret_value())
-    return EmbeddedStore(settings.home / "serving" / _STORE_FILE, pseudonyms, settings.feature_store_capacity_bytes)
+def _state(wrong: str | None) -> DependencyState:
+    return DependencyState(status="failing", detail=wrong) if wrong else DependencyState(status="ok")

@@ -4,57 +4,33 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from time import monotonic, perf_counter
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 
-from bentos.core.answers import Decision, Explanation, Prediction, ReasonText
+from bentos.core.answers import Explanation, Prediction, ReasonText
 from bentos.core.errors import FraudError, Unavailable
 from bentos.core.features.definitions import FEATURE_NAMES
-from bentos.core.transaction import Transaction
 from bentos.fraud.batching import Job
+from bentos.fraud.circuit import Circuit
 from bentos.fraud.metrics import Metrics
 from bentos.fraud.observe.tracing import RequestTrace
-from bentos.fraud.options import Explain
+from bentos.fraud.rows import Ask, Row
 from bentos.fraud.scorer import FloatArray, Scorer, decide
 from bentos.fraud.store import FeatureStore
 from bentos.fraud.tally import Tally
 
-__all__ = ["Ask", "Evaluator", "FeatureBlock", "Questions", "Work"]
+__all__ = ["MODEL", "Ask", "Evaluator", "FeatureBlock", "Questions", "Work"]
 
+#: In an answer's ``degraded``, of one that the rules gave.
+MODEL: Final = "model"
 #: Rows that are explained between two looks at the clock.
 _BLOCK: Final = 16
 _NO_ROWS: Final = np.empty((0, len(FEATURE_NAMES)))
 #: Weight of the newest block in the running mean of the cost of a row's reasons.
 _NEWEST: Final = 0.2
-
-
-@dataclass(slots=True)
-class Ask:
-    """What is asked about one transaction.
-
-    Parameters
-    ----------
-    transaction_id
-        Of the transaction.
-    transaction
-        Bears that id.
-    record
-        Whether it becomes part of the history.
-    explain
-        Which answers get reasons; "parts" asks for an :class:`Explanation` instead of a prediction.
-    trace
-        Of the request, if it is traced.
-    """
-
-    transaction_id: str
-    transaction: Transaction
-    record: bool
-    explain: Explain | Literal["parts"]
-    trace: RequestTrace | None = None
 
 
 class Questions:
@@ -95,32 +71,6 @@ class FeatureBlock:
 Work: TypeAlias = Questions | FeatureBlock
 
 
-class _Row:
-    """A transaction on its way through the batch."""
-
-    __slots__ = ("ask", "contributions", "deadline", "decision", "degraded", "error", "late", "raw", "score", "values")
-
-    def __init__(self, ask: Ask, deadline: float, values: FloatArray, degraded: tuple[str, ...]) -> None:
-        self.ask = ask
-        self.deadline = deadline
-        self.values = values
-        self.degraded = degraded
-        self.raw = 0.0
-        self.score = 0.0
-        self.decision: Decision = "approve"
-        self.error: FraudError | None = None
-        self.contributions: FloatArray | None = None
-        self.late = False
-
-    @property
-    def explained(self) -> bool:
-        """Whether its answer needs contributions."""
-        wanted = self.ask.explain
-        return self.error is None and (
-            wanted in ("all", "parts") or (wanted == "flagged" and self.decision != "approve")
-        )
-
-
 class Evaluator:
     """Does the jobs of a batch together.
 
@@ -138,7 +88,13 @@ class Evaluator:
         self._scorer = scorer
         self._store = store
         self._metrics = metrics
+        self._circuit = Circuit(scorer.works)
         self._reason_seconds = 0.0
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong with the model, if anything."""
+        return self._circuit.trouble
 
     async def run(self, jobs: list[Job[Work]]) -> None:
         """Finish every job; answers without reasons first."""
@@ -165,7 +121,7 @@ class Evaluator:
         # After the answers, which the loop sends first.
         jobs[0].future.get_loop().call_soon(tally.count)
 
-    async def _looked_up(self, asked: list[tuple[Job[Work], Questions]], tally: Tally) -> tuple[list[_Row], FloatArray]:
+    async def _looked_up(self, asked: list[tuple[Job[Work], Questions]], tally: Tally) -> tuple[list[Row], FloatArray]:
         asks = [(ask, job.deadline) for job, questions in asked for ask in questions.asks]
         if not asks:
             return [], _NO_ROWS
@@ -175,23 +131,28 @@ class Evaluator:
         tally.defaulted = sum(map(bool, found.degraded))
         tally.found = len(asks) - tally.defaulted
         rows = [
-            _Row(ask, deadline, values, degraded)
+            Row(ask, deadline, values, degraded)
             for (ask, deadline), values, degraded in zip(asks, found.values, found.degraded, strict=True)
         ]
         return rows, found.values
 
     def _score(
-        self, rows: list[_Row], values: FloatArray, given: list[tuple[Job[Work], FeatureBlock]], tally: Tally
+        self, rows: list[Row], values: FloatArray, given: list[tuple[Job[Work], FeatureBlock]], tally: Tally
     ) -> None:
+        if self._circuit.is_open:
+            self._without_model(rows, given)
+            return
         started = perf_counter()
         matrix = np.concatenate([values, *(block.rows for _, block in given)]) if given else values
         try:
             raw, score = self._scorer.score(matrix)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - onnxruntime's have no common class; logged
             if len(rows) + len(given) > 1:
                 self._score_apart(rows, given, tally)
-                return
-            raise error if isinstance(error, Unavailable) else Unavailable("the model cannot score") from error
+            else:
+                self._circuit.failed(error)
+                self._without_model(rows, given)
+            return
         traces = [*(row.ask.trace for row in rows), *(block.trace for _, block in given)]
         tally.stage("inference", started, traces, len(matrix))
         thresholds = self._scorer.thresholds
@@ -203,20 +164,24 @@ class Evaluator:
             start += job.size
             job.finish()
 
-    def _score_apart(self, rows: list[_Row], given: list[tuple[Job[Work], FeatureBlock]], tally: Tally) -> None:
+    def _score_apart(self, rows: list[Row], given: list[tuple[Job[Work], FeatureBlock]], tally: Tally) -> None:
         # One bad row fails alone.
         for row in rows:
-            try:
-                self._score([row], row.values[np.newaxis], [], tally)
-            except Unavailable as error:
-                row.error = error
+            self._score([row], row.values[np.newaxis], [], tally)
         for job, block in given:
-            try:
-                self._score([], _NO_ROWS, [(job, block)], tally)
-            except Unavailable as error:
-                job.fail(error)
+            self._score([], _NO_ROWS, [(job, block)], tally)
 
-    def _explain(self, rows: list[_Row], tally: Tally) -> None:
+    def _without_model(self, rows: list[Row], given: list[tuple[Job[Work], FeatureBlock]]) -> None:
+        for row in rows:
+            if row.ask.explain == "parts":
+                row.error = _no_score()
+            else:
+                row.rules = self._scorer.rules.answer(row.values.tolist())
+                row.score, row.decision = row.rules.score, row.rules.decision
+        for job, _ in given:
+            job.fail(_no_score())
+
+    def _explain(self, rows: list[Row], tally: Tally) -> None:
         for start in range(0, len(rows), _BLOCK):
             block = rows[start : start + _BLOCK]
             started = perf_counter()
@@ -234,27 +199,31 @@ class Evaluator:
             seconds = tally.stage("reasons", started, [row.ask.trace for row in wanted])
             self._reason_seconds += (seconds / len(wanted) - self._reason_seconds) * _NEWEST
 
-    def _answer(self, job: Job[Work], questions: Questions, rows: list[_Row], tally: Tally) -> None:
+    def _answer(self, job: Job[Work], questions: Questions, rows: list[Row], tally: Tally) -> None:
         questions.answers = [self._answered(row, tally) for row in rows]
         job.finish()
 
-    def _answered(self, row: _Row, tally: Tally) -> Prediction | Explanation | FraudError:
+    def _answered(self, row: Row, tally: Tally) -> Prediction | Explanation | FraudError:
         if row.error is not None:
             return row.error
         if row.ask.explain == "parts":
             return self._parts(row)
-        tally.prediction(row.decision, row.score, degraded=bool(row.degraded))
+        by_rules = row.rules is not None
+        degraded = (*row.degraded, MODEL) if by_rules else row.degraded
+        tally.prediction(row.decision, None if by_rules else row.score, degraded=bool(degraded))
         return Prediction(
             transaction_id=row.ask.transaction_id,
             score=row.score,
             decision=row.decision,
             thresholds=self._scorer.thresholds,
             model=self._scorer.model,
-            degraded=row.degraded,
+            degraded=degraded,
             reasons=None if row.late else tuple(self._reasons(row)),
         )
 
-    def _reasons(self, row: _Row) -> Iterator[ReasonText]:
+    def _reasons(self, row: Row) -> Iterator[ReasonText]:
+        if row.rules is not None and row.reasoned:
+            yield from row.rules.reasons
         if row.contributions is None:
             return
         for reason in self._scorer.reasons(row.values, row.contributions):
@@ -262,7 +231,7 @@ class Evaluator:
                 feature=reason.feature, value=reason.value, contribution=reason.contribution, text=reason.text
             )
 
-    def _parts(self, row: _Row) -> Explanation:
+    def _parts(self, row: Row) -> Explanation:
         contributions = () if row.contributions is None else row.contributions.tolist()
         return Explanation(
             transaction_id=row.ask.transaction_id,
@@ -276,3 +245,7 @@ class Evaluator:
             model=self._scorer.model,
             degraded=row.degraded,
         )
+
+
+def _no_score() -> Unavailable:
+    return Unavailable("the model cannot score; try again")

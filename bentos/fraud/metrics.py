@@ -54,6 +54,7 @@ class Metrics:
     reasons_late: Counter
     bucket_mismatches: Counter
     log_lines_dropped: Counter
+    feature_age: Gauge
     _requests: Counter
     _model_labels: tuple[str, str, str]
     _by_request: dict[tuple[str, str, str], Counter] = field(default_factory=dict)
@@ -107,7 +108,8 @@ def declare_metrics(registry: CollectorRegistry, model: ModelVersion, role: str,
         score=declare.distribution("fraud_score", "Scores given.", _SCORES),
         stage_latency={stage: Distribution(stages.labels(stage, *declare.model_labels)) for stage in STAGES},
         degraded=declare.of_model(
-            "fraud_degraded_predictions_total", "Predictions made with defaults instead of known features."
+            "fraud_degraded_predictions_total",
+            "Predictions made with defaults instead of known features, or by the rules instead of the model.",
         ),
         feature_lookups={
             found: lookups.labels("found" if found else "defaulted", *declare.model_labels) for found in (True, False)
@@ -131,6 +133,13 @@ def declare_metrics(registry: CollectorRegistry, model: ModelVersion, role: str,
             "fraud_log_lines_dropped_total",
             "Lines of the process's log that were given up because standard error did not take them.",
             registry=registry,
+        ),
+        # Every worker looks; who looked last knows the least.
+        feature_age=Gauge(
+            "fraud_feature_age_seconds",
+            "Now minus the time of the newest recorded transaction.",
+            registry=registry,
+            multiprocess_mode="livemin",
         ),
         _requests=declare.counter(
             "fraud_requests_total", "Requests answered, by the status they got.", "transport", "method", "code"

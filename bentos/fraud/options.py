@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal, TypeAlias, get_args
 
 from bentos.core.errors import FieldError, InvalidInput
 
-__all__ = ["DEFAULT_OPTIONS", "Explain", "PredictOptions", "no_options", "predict_options"]
+__all__ = ["DEFAULT_OPTIONS", "Explain", "PredictOptions", "chosen_options", "no_options", "predict_options"]
 
 Explain: TypeAlias = Literal["none", "flagged", "all"]
 _EXPLAIN: Final[dict[str, Explain]] = {value: value for value in get_args(Explain)}
@@ -57,6 +57,24 @@ def predict_options(parameters: tuple[tuple[str, str], ...]) -> PredictOptions:
     if errors:
         raise InvalidInput(errors)
     return PredictOptions(explain, record)
+
+
+def chosen_options(parameters: Iterable[tuple[str, str]], allowed: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Read options of which each has a few values.
+
+    Raises
+    ------
+    InvalidInput
+        For an unknown parameter, a repeated one, or another value.
+    """
+    errors: list[FieldError] = []
+    chosen = {}
+    for name, value in _once(parameters, tuple(allowed), errors):
+        _check(name, value, allowed[name], errors)
+        chosen[name] = value
+    if errors:
+        raise InvalidInput(errors)
+    return chosen
 
 
 def no_options(parameters: Iterable[tuple[str, str]]) -> None:

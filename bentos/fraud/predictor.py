@@ -36,8 +36,8 @@ class Predictor:
     """The calls of a worker, free of transport. Belongs to one event loop.
 
     ``deadline`` is the ``time.monotonic()`` second until which a caller waits; None means the settings' span from now.
-    Every call raises :class:`Overloaded` when it cannot be done in time, before any work is done for it, and
-    :class:`Unavailable` when the model cannot score.
+    Every call raises :class:`Overloaded` when it cannot be done in time, before any work is done for it. When the model
+    cannot score, the rules answer predictions; what asks for the model itself raises :class:`Unavailable`.
 
     Parameters
     ----------
@@ -55,8 +55,9 @@ class Predictor:
         self.scorer = scorer
         self.metrics = metrics
         self._settings = settings
+        self._evaluator = Evaluator(scorer, store, metrics)
         self._batcher: Batcher[Work] = Batcher(
-            Evaluator(scorer, store, metrics).run,
+            self._evaluator.run,
             batch_size=settings.batch_size,
             queue_size=settings.queue_size,
             metrics=metrics,
@@ -66,6 +67,11 @@ class Predictor:
     def backlogged(self) -> bool:
         """Whether a call would have to wait for more than the batch that runs."""
         return self._batcher.backlogged
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong with the model, if anything."""
+        return self._evaluator.trouble
 
     def admit(self) -> None:
         """Refuse while the queue is full; to be asked before a call's body is read.
@@ -132,6 +138,7 @@ class Predictor:
         """
         _check_count("transactions", len(rows))
         self.admit()
+        _charge(len(rows))
         until = self._until_many(deadline)
         results: list[Prediction | FraudError] = []
         for chunk in _chunks(rows, self._settings.batch_size):
@@ -149,6 +156,7 @@ class Predictor:
             More than ``MAXIMUM_ROWS`` rows.
         """
         _check_count("features", len(rows))
+        _charge(len(rows))
         until = self._until(deadline) if len(rows) == 1 else self._until_many(deadline)
         step, trace = self._settings.batch_size, current_trace()
         blocks = [FeatureBlock(rows[start : start + step], trace) for start in range(0, len(rows), step)]
@@ -193,6 +201,12 @@ def _ask(transaction: Transaction, record: bool, explain: Explain | Literal["par
         identity = new_id()
         transaction = transaction.model_copy(update={"transaction_id": identity})
     return Ask(identity, transaction, record, explain, current_trace())
+
+
+def _charge(rows: int) -> None:
+    exchange = current_exchange()
+    if exchange is not None:
+        exchange.charge(rows)
 
 
 def _check_count(path: str, rows: int) -> None:

@@ -14,6 +14,7 @@ from bentos.core.artifact import Artifact, ModelCard
 from bentos.core.errors import ArtifactCorrupt, Unavailable
 from bentos.core.explain import Explainer, Reason, load_explainer, top_reasons
 from bentos.core.features.definitions import FEATURE_NAMES
+from bentos.fraud.rules import RuleBook
 
 __all__ = ["Scorer", "decide"]
 
@@ -30,6 +31,7 @@ _OrtError: Final[tuple[type[Exception], ...]] = tuple(
     for kind in vars(ort.capi.onnxruntime_pybind11_state).values()
     if isinstance(kind, type) and issubclass(kind, Exception)
 )
+_ANY_ROW: Final = np.zeros((1, len(FEATURE_NAMES)))
 _NO_SCORE: Final[tuple[type[Exception], ...]] = (Unavailable, ValueError, *_OrtError)
 
 
@@ -63,6 +65,8 @@ class Scorer:
         self.digest: str = artifact.digest
         self.model = ModelVersion(name=artifact.card.name, version=artifact.card.version)
         self.thresholds = ThresholdPair(review=artifact.thresholds.review, block=artifact.thresholds.block)
+        #: What answers when this cannot.
+        self.rules = RuleBook(artifact)
         self._session = _session(artifact.onnx, threads)
         self._explainer: Explainer = load_explainer(artifact.kind, artifact.explainer)
         self._try_out()
@@ -98,6 +102,14 @@ class Scorer:
             raise Unavailable("the model yields scores that are not numbers from 0 to 1")
         return raw, score
 
+    def works(self) -> bool:
+        """Whether it can still score the row that it could when it was loaded."""
+        try:
+            self.score(_ANY_ROW)
+        except Exception:  # noqa: BLE001 - whatever it is: it does not work
+            return False
+        return True
+
     def contributions(self, rows: FloatArray) -> FloatArray:
         """Contribution of every feature to the raw score, float64 [n, 21]; see :meth:`score` for the rows."""
         return self._explainer.contributions(rows.astype(np.float32))
@@ -108,7 +120,7 @@ class Scorer:
 
     def _try_out(self) -> None:
         # The first run of a session allocates, and a wrong model is better found here than by a customer.
-        row = np.zeros((1, len(FEATURE_NAMES)))
+        row = _ANY_ROW
         try:
             raw, _ = self.score(row)
         except _NO_SCORE as error:

@@ -18,12 +18,18 @@ from bentos.core.answers import Explanation, ManyPredictions, Prediction
 from bentos.core.errors import FraudError
 from bentos.core.settings import load_settings
 from bentos.core.transaction import Transaction
+from bentos.fraud.access.exposure import check_exposure
+from bentos.fraud.access.guard import open_guard
+from bentos.fraud.access.settings import FILE_SETTINGS
+from bentos.fraud.access.tls import open_tls
 from bentos.fraud.application import open_application, prepare
+from bentos.fraud.bento.address import http_host, inherited_host
 from bentos.fraud.bento.contents import BentoImage
 from bentos.fraud.bento.service_class import ScoringService
 from bentos.fraud.grpc.ports import reserve_port
 from bentos.fraud.grpc.server import GrpcServer, start_grpc
 from bentos.fraud.http.endpoints import Endpoints
+from bentos.fraud.http.problems import HttpAnswer
 from bentos.fraud.http.requests import request_id_of
 from bentos.fraud.observe.lines import LineWriter
 from bentos.fraud.observe.logs import configure_logging
@@ -54,7 +60,13 @@ class FraudDetector:
         self.grpc: GrpcServer | None = None
         settings = load_settings(ScoringSettings)
         self.lines = LineWriter(sys.stderr.fileno(), settings.log_buffer_lines)
+        # A worker that cannot start says why in its last lines.
+        atexit.register(self.lines.drain, _DRAIN_SECONDS)
         configure_logging(settings, self.lines)
+        host = inherited_host()
+        if host is not None and not settings.allow_unauthenticated:
+            # However the server was started: this is what it really listens on.
+            check_exposure(settings, HTTP=host)
         self.endpoints = Endpoints(open_application(settings, self.lines))
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
@@ -64,16 +76,23 @@ class FraudDetector:
         try:
             settings = load_settings(ScoringSettings)
             configure_logging(settings)
+            host = http_host()
+            grpc_host = settings.grpc_host or host
+            check_exposure(settings, HTTP=host, **({"gRPC": grpc_host} if settings.grpc_port else {}))
+            open_guard(settings)
+            open_tls(settings)
             prepare(settings)
             if settings.grpc_port:
                 # Held by this process until it ends, so that nobody but its workers serves gRPC there.
-                atexit.register(reserve_port(settings.grpc_host, settings.grpc_port).close)
+                atexit.register(reserve_port(grpc_host, settings.grpc_port).close)
         except FraudError as error:
             raise BentoMLException(str(error)) from error
         # Workers run in the bento's folder: what is relative is relative to where the server was started.
-        for name in ("home", "artifact", "snapshot"):
+        for name in ("home", "artifact", "snapshot", *FILE_SETTINGS):
             if (path := getattr(settings, name)) is not None:
                 os.environ[f"FRAUD_{name.upper()}"] = str(path.absolute())
+        # Workers know their socket, not the address that was asked for.
+        os.environ["FRAUD_GRPC_HOST"] = grpc_host
         if settings.metrics_folder is None:
             folder = tempfile.mkdtemp(prefix="fraud-metrics-")
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -117,8 +136,18 @@ class FraudDetector:
 
     async def _answer(self, call: str, body: object, ctx: bentoml.Context) -> Response:
         request = ctx.request
-        work = getattr(self.endpoints, call)(body, tuple(request.query_params.multi_items()), None)
-        answer = await self.endpoints.answered(work, request_id_of(request.headers))
+
+        async def work() -> HttpAnswer:
+            guard = self.endpoints.guard
+            if guard is not None:
+                # The gateway asks too; a call is never without.
+                guard.admit(request.headers, guard.need(call))
+            answer: HttpAnswer = await getattr(self.endpoints, call)(
+                body, tuple(request.query_params.multi_items()), None
+            )
+            return answer
+
+        answer = await self.endpoints.answered(work(), request_id_of(request.headers))
         # BentoML overwrites a returned response's status with the context's.
         ctx.response.status_code = answer.status.value
         return Response(answer.body, answer.status.value, answer.headers, answer.media_type)

@@ -8,14 +8,18 @@ from typing import Final, Literal
 from pydantic import Field
 
 from bentos.core.settings import ServingSettings
+from bentos.fraud.access.settings import AccessSettings
+from bentos.fraud.bulk.settings import BulkSettings
+from bentos.fraud.store.settings import StoreSettings
 
-__all__ = ["METRICS_FOLDER_VARIABLE", "ScoringSettings"]
+__all__ = ["LOCAL_HOST", "METRICS_FOLDER_VARIABLE", "ScoringSettings"]
 
 #: How the process that starts the workers tells them where their shared metrics lie.
 METRICS_FOLDER_VARIABLE: Final = "FRAUD_METRICS_FOLDER"
+LOCAL_HOST: Final = "127.0.0.1"
 
 
-class ScoringSettings(ServingSettings):
+class ScoringSettings(StoreSettings, BulkSettings, AccessSettings, ServingSettings):
     """Settings of a scoring worker."""
 
     role: Literal["champion", "challenger"] = Field(
@@ -23,8 +27,8 @@ class ScoringSettings(ServingSettings):
     )
     metrics_folder: Path | None = Field(
         default=None,
-        description="Folder of the files through which the workers of one server share their metrics. None means a"
-        " temporary one, which the server makes and removes.",
+        description="Folder of the files through which the workers of one server share their metrics and rate limits."
+        " None means a temporary one, which the server makes and removes.",
     )
     body_limit_bytes: int = Field(
         default=64 * 1024, ge=1024, description="Longest body of /predict and /explain, bytes; a longer one is refused."
@@ -51,20 +55,14 @@ class ScoringSettings(ServingSettings):
     many_deadline_milliseconds: int = Field(
         default=30_000, ge=1, le=600_000, description="The same for calls with many rows."
     )
-    grpc_host: str = Field(default="0.0.0.0", description="Address that gRPC is served on.")  # noqa: S104 - as for HTTP
+    grpc_host: str | None = Field(
+        default=None, description="Address that gRPC is served on. None means the one of HTTP (`bentoml serve --host`)."
+    )
     grpc_port: int = Field(
         default=3001, ge=0, le=65_535, description="Port of gRPC, shared by the workers of a server; 0 serves none."
     )
     grpc_grace_seconds: float = Field(
         default=20.0, ge=0, le=3600, description="How long calls that run may take when the server stops, seconds."
-    )
-    feature_store_capacity_bytes: int = Field(
-        default=8 * 1024**3,
-        ge=16 * 1024**2,
-        le=64 * 1024**4,
-        description="Largest size of the embedded feature store's file, bytes; it grows as needed. A key of n events"
-        " takes some 100 + 45 n, at most 200,000. At the limit transactions are scored but not recorded, once keys"
-        " without an event in 37 days have made room.",
     )
     log_format: Literal["json", "text"] = Field(
         default="json", description="Form of log lines: JSON for machines, text for people."

@@ -26,7 +26,7 @@ class Tally:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._stages: list[tuple[str, float, int]] = []
-        self._predictions: list[tuple[Decision, float, bool]] = []
+        self._predictions: list[tuple[Decision, float | None, bool]] = []
         self.found = 0
         self.defaulted = 0
         self.late = 0
@@ -58,8 +58,8 @@ class Tally:
         self._stages.append((name, ended - started, size))
         return ended - started
 
-    def prediction(self, decision: Decision, score: float, *, degraded: bool) -> None:
-        """A prediction was made."""
+    def prediction(self, decision: Decision, score: float | None, *, degraded: bool) -> None:
+        """A prediction was made; its score is None when it is not the model's, whose distribution it would spoil."""
         self._predictions.append((decision, score, degraded))
 
     def count(self) -> None:
@@ -69,7 +69,8 @@ class Tally:
             metrics.stage_latency[name].observe(seconds, rows)
         for decision, score, degraded in self._predictions:
             metrics.predictions[decision].inc()
-            metrics.score.observe(score)
+            if score is not None:
+                metrics.score.observe(score)
             if degraded:
                 metrics.degraded.inc()
         for number, counter in (

@@ -59,7 +59,11 @@ def bentoml_command(*arguments: str) -> list[str]:
 
 @contextlib.contextmanager
 def running_server(
-    environ: Mapping[str, str], *arguments: str, folder: Path = ROOT, log: Path | None = None
+    environ: Mapping[str, str],
+    *arguments: str,
+    folder: Path = ROOT,
+    log: Path | None = None,
+    host: str = "127.0.0.1",
 ) -> Iterator[Server]:
     """Run ``bentoml serve`` until the block ends.
 
@@ -73,9 +77,11 @@ def running_server(
         Where the command is given.
     log
         File for its output.
+    host
+        Address that it is served on.
     """
     port = free_port()
-    command = bentoml_command("serve", *arguments, "--host", "127.0.0.1", "--port", str(port))
+    command = bentoml_command("serve", *arguments, "--host", host, "--port", str(port))
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(log.open("w")) if log else subprocess.DEVNULL
         started = time.monotonic()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bentos.core.answers import Prediction
+from bentos.core.answers import Explanation, Prediction
 from bentos.core.errors import Overloaded, Unavailable
 from bentos.core.transaction import Transaction
 from bentos.fraud.application import Application
@@ -92,7 +92,7 @@ def test_every_answer_adds_up(
     runner.run(main())
 
 
-def test_a_row_that_the_model_cannot_score_fails_alone(application: Application, runner: asyncio.Runner) -> None:
+def test_a_row_that_the_model_cannot_score_is_the_rules_alone(application: Application, runner: asyncio.Runner) -> None:
     application.predictor.scorer.__class__ = PoisonedScorer
 
     async def main() -> list[object]:
@@ -100,11 +100,17 @@ def test_a_row_that_the_model_cannot_score_fails_alone(application: Application,
             *(application.predictor.predict(transaction(amount=amount), ASK) for amount in (1.0, POISON, 2.0)),
             application.predictor.infer(np.zeros((2, 21))),
             application.predictor.infer(np.full((1, 21), POISON)),
+            application.predictor.explain(transaction(amount=POISON)),
+            application.predictor.explain(transaction(amount=3.0)),
             return_exceptions=True,
         )
 
     results = runner.run(main())
-    assert [type(result) for result in results] == [Prediction, Unavailable, Prediction, tuple, Unavailable]
+    kinds = [Prediction, Prediction, Prediction, tuple, Unavailable, Unavailable, Explanation]
+    assert [type(result) for result in results] == kinds
+    assert [result.degraded for result in results[:3]] == [(), ("model",), ()]
+    # The row is at fault, not the model.
+    assert application.health().dependencies["model"].status == "ok"
 
 
 def test_feature_rows_score_like_transactions(

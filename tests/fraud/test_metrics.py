@@ -11,7 +11,7 @@ from bentos.fraud.observe.distribution import Distribution
 MODEL = ModelVersion(name="fraud_detector", version="7")
 MODEL_LABELS = {"model_name": "fraud_detector", "model_version": "7", "role": "champion"}
 #: What queues and logs hold is of no model.
-WITHOUT_MODEL = {"fraud_queue_depth", "fraud_log_lines_dropped"}
+WITHOUT_MODEL = {"fraud_queue_depth", "fraud_log_lines_dropped", "fraud_feature_age_seconds"}
 OBJECTIVES = {"0.01", "0.03", "0.05", "0.1"}
 STAGE_OBJECTIVES = {"0.001", "0.002", "0.005", "0.01"}
 
@@ -52,6 +52,7 @@ def test_metrics_have_their_names_and_labels() -> None:
         "fraud_queue_depth",
         "fraud_reasons_late",
         "fraud_bucket_mismatches",
+        "fraud_feature_age_seconds",
         "fraud_log_lines_dropped",
         "fraud_model_info",
     }

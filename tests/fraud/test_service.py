@@ -82,7 +82,10 @@ def test_health_names_model_and_dependencies(client: httpx.Client) -> None:
     health = Health.model_validate(client.get("/health").json())
     assert health.status == "ok"
     assert health.model.version == CARD.version
-    assert {name: state.status for name, state in health.dependencies.items()} == {"model": "ok", "features": "ok"}
+    assert {name: state.status for name, state in health.dependencies.items()} == {
+        "model": "ok",
+        "features": "ok",
+    }
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/health"])

@@ -28,9 +28,13 @@ SECONDS = 60
 
 
 def _refusal(home: Path, **settings: str) -> str:
+    return refusal(home, "--host", "127.0.0.1", **settings)
+
+
+def refusal(home: Path, *arguments: str, lines: int = 1, **settings: str) -> str:
     """What a server that must not start prints."""
     ended = subprocess.run(
-        bentoml_command("serve", "--host", "127.0.0.1", "--port", "0"),
+        bentoml_command("serve", "--port", "0", *arguments),
         cwd=ROOT,
         env=environment(home, **settings),
         capture_output=True,
@@ -41,7 +45,7 @@ def _refusal(home: Path, **settings: str) -> str:
     assert ended.returncode != 0
     printed = (ended.stdout + ended.stderr).strip()
     assert "Traceback" not in printed
-    assert len(printed.splitlines()) == 1, printed
+    assert len(printed.splitlines()) == lines, printed
     return printed
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -89,10 +90,18 @@ def _channel_options(options: ClientOptions) -> list[tuple[str, Any]]:
 
 
 def _credentials(options: ClientOptions) -> grpc.ChannelCredentials:
+    return grpc.ssl_channel_credentials(
+        _read("ca_file", options.ca_file),
+        _read("key_file", options.key_file),
+        _read("certificate_file", options.certificate_file),
+    )
+
+
+def _read(name: str, path: Path | None) -> bytes | None:
     try:
-        return grpc.ssl_channel_credentials(options.ca_file.read_bytes() if options.ca_file else None)
+        return None if path is None else path.read_bytes()
     except OSError as error:
-        raise ConfigError(f"ca_file cannot be read: {error}") from error
+        raise ConfigError(f"{name} cannot be read: {error}") from error
 
 
 def _metadata(attempt: Attempt, key: SecretStr | None) -> tuple[tuple[str, str | bytes], ...]:

@@ -101,12 +101,18 @@ def _settings(address: Address, key: SecretStr | None, options: ClientOptions) -
 
 
 def _trusted(options: ClientOptions) -> ssl.SSLContext | bool:
-    if options.ca_file is None:
+    if options.ca_file is None and options.certificate_file is None:
         return True
     try:
-        return ssl.create_default_context(cafile=options.ca_file)
+        context = ssl.create_default_context(cafile=options.ca_file)
     except OSError as error:
         raise ConfigError(f"ca_file cannot be read: {error}") from error
+    if options.certificate_file is not None:
+        try:
+            context.load_cert_chain(options.certificate_file, options.key_file)
+        except OSError as error:
+            raise ConfigError(f"certificate_file and key_file cannot be used: {error}") from error
+    return context
 
 
 def _request(attempt: Attempt, until: float, connect_seconds: float) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import yaml
 from bentos.fraud.bento import naming
 from bentos.fraud.http.gateway import Gateway
 from bentos.fraud.http.openapi import completed
+from bentos.fraud.http.protocol import bound_heads
 
 __all__ = ["ScoringService"]
 
@@ -35,7 +36,8 @@ class ScoringService(bentoml.Service[Any]):  # type: ignore[misc] # BentoML give
     """The service class of the fraud detector."""
 
     def to_asgi(self, is_main: bool = True) -> Gateway:
-        """BentoML's application behind the gateway."""
+        """BentoML's application behind the gateway. What reads requests for it is made afterwards."""
+        bound_heads()
         return Gateway(super().to_asgi(is_main=is_main), lambda: bentoml.get_current_service().endpoints)
 
     def framework_asgi(self) -> Any:

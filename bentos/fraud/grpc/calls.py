@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any, Final
 
 from bentos.core.errors import Overloaded
+from bentos.fraud.access.guard import Guard
 from bentos.fraud.grpc.errors import OK_TRAILERS, CallStatus, error_status, status
 from bentos.fraud.grpc.heads import Head
 from bentos.fraud.grpc.http2.connection import INITIAL_WINDOW, Connection
@@ -91,6 +92,8 @@ class Call(Stream):
             self._refuse(self.head.refusal or status("UNIMPLEMENTED", "there is no such method"))
         elif self.deadline is not None and self.deadline <= self._since:
             self._refuse(status("DEADLINE_EXCEEDED", "the deadline had passed when the call arrived"))
+        elif self._ledger.guard is not None and not self._admitted(self._ledger.guard, method.label):
+            return
         elif isinstance(method, StreamingMethod):
             self._messages = asyncio.Queue()
             self._start(self._stream(method))
@@ -237,6 +240,14 @@ class Call(Stream):
             self._ledger.give_back(octets)
 
     # Ends
+
+    def _admitted(self, guard: Guard, label: str) -> bool:
+        try:
+            self._exchange.caller = guard.admit(self.head.metadata, guard.need(label))
+        except Exception as error:  # noqa: BLE001 - the last line of defence: logged, and told to nobody
+            self._refuse(error_status(error, self.request_id))
+            return False
+        return True
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         self._task = asyncio.get_running_loop().create_task(work)

@@ -11,6 +11,7 @@ from typing import Final
 
 from google.protobuf import descriptor_pool
 
+from bentos.fraud.access.tls import Tls
 from bentos.fraud.application import Application
 from bentos.fraud.grpc import fraud_service, health, inference, reflection
 from bentos.fraud.grpc.calls import Call
@@ -27,12 +28,14 @@ from bentos.fraud.grpc.ports import listen
 from bentos.fraud.grpc.reflection import ReflectionService
 from bentos.fraud.inference.dataplane import DataPlane
 from bentos.fraud.room import UNFINISHED_CALLS
-from bentos.fraud.settings import ScoringSettings
+from bentos.fraud.settings import LOCAL_HOST, ScoringSettings
 
 __all__ = ["GrpcServer", "start_grpc"]
 
 #: Seconds between two looks for connections and requests that take too long.
 _SWEEP_SECONDS: Final = 5.0
+#: Seconds for the peer's part of TLS's handshake.
+_HANDSHAKE_SECONDS: Final = 10.0
 #: Seconds after which the kernel asks whether an idle peer still lives, between its questions, and how many it asks.
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 20, "TCP_KEEPCNT": 3}
 
@@ -48,12 +51,15 @@ class GrpcServer(Acceptor[Head]):
         What is told to stop first.
     ledger
         What calls share.
+    tls
+        None serves without.
     """
 
-    def __init__(self, methods: Methods, health_service: HealthService, ledger: Ledger) -> None:
+    def __init__(self, methods: Methods, health_service: HealthService, ledger: Ledger, tls: Tls | None = None) -> None:
         self._methods = methods
         self._health = health_service
         self._ledger = ledger
+        self._tls = tls
         self._connections: set[Connection[Head]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -68,7 +74,13 @@ class GrpcServer(Acceptor[Head]):
         for option, value in _KEEPALIVE.items():
             listening.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
         loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(partial(Connection, self), sock=listening)
+        tls = self._tls
+        self._listener = await loop.create_server(
+            partial(Connection, self),
+            sock=listening,
+            ssl=None if tls is None else tls.context,
+            ssl_handshake_timeout=None if tls is None else _HANDSHAKE_SECONDS,
+        )
         self._sweeper = loop.create_task(self._sweep())
 
     async def stop(self, grace_seconds: float) -> None:
@@ -119,6 +131,8 @@ class GrpcServer(Acceptor[Head]):
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
             self.sweep(monotonic())
+            if self._tls is not None:
+                self._tls.refresh()
 
 
 async def start_grpc(application: Application, settings: ScoringSettings) -> GrpcServer:
@@ -145,7 +159,7 @@ async def start_grpc(application: Application, settings: ScoringSettings) -> Grp
         **health_service.methods(),
         **ReflectionService(services, descriptor_pool.Default()).methods(),
     }
-    ledger = Ledger(application.observer, UNFINISHED_CALLS * settings.many_body_limit_bytes)
-    server = GrpcServer(methods, health_service, ledger)
-    await server.start(listen(settings.grpc_host, settings.grpc_port))
+    ledger = Ledger(application.observer, UNFINISHED_CALLS * settings.many_body_limit_bytes, application.guard)
+    server = GrpcServer(methods, health_service, ledger, application.tls)
+    await server.start(listen(settings.grpc_host or LOCAL_HOST, settings.grpc_port))
     return server

@@ -15,12 +15,13 @@ from bentos.fraud.http.docs import DOCS_PAGE
 from bentos.fraud.http.many import ManyRow, read_transactions, write_results
 from bentos.fraud.http.problems import HttpAnswer, error_answer
 from bentos.fraud.http.requests import Disconnected
+from bentos.fraud.http.routes import Route, Router
 from bentos.fraud.inference.dataplane import DataPlane
 from bentos.fraud.metrics import CONTENT_TYPE
 from bentos.fraud.options import no_options, predict_options
 from bentos.fraud.room import UNFINISHED_CALLS, Room
 
-__all__ = ["CALLS", "Endpoints"]
+__all__ = ["CALLS", "ROUTES", "Endpoints"]
 
 AnswerT = TypeVar("AnswerT", HttpAnswer, HttpAnswer | None)
 Parameters = tuple[tuple[str, str], ...]
@@ -28,6 +29,8 @@ Parameters = tuple[tuple[str, str], ...]
 #: Calls with a body; each names a method of :class:`Endpoints` and its address.
 CALLS: Final = ("predict", "explain", "predict_many")
 _NO_CACHE: Final = {"cache-control": "no-store"}
+#: Calls beyond scoring, from the modules that answer them.
+ROUTES: Final[tuple[Route, ...]] = ()
 
 
 class Endpoints:
@@ -46,7 +49,9 @@ class Endpoints:
         self.predictor = application.predictor
         self.plane = DataPlane(application.predictor)
         self.observer = application.observer
+        self.guard = application.guard
         self.room = Room(UNFINISHED_CALLS * application.settings.many_body_limit_bytes)
+        self.router = Router(ROUTES)
 
     def body_limit_bytes(self, call: str) -> int:
         """Longest body of a call."""

@@ -11,14 +11,16 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from anyio.to_thread import run_sync
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bentos.fraud.http import inference
+from bentos.fraud.http.admission import admit
 from bentos.fraud.http.endpoints import CALLS, Endpoints
 from bentos.fraud.http.inference import InferenceCall, find_call
+from bentos.fraud.http.joined import joined
 from bentos.fraud.http.problems import HttpAnswer, error_answer, refusal
 from bentos.fraud.http.requests import (
     Disconnected,
@@ -29,6 +31,7 @@ from bentos.fraud.http.requests import (
     refuse_content,
     request_id_of,
 )
+from bentos.fraud.http.routes import HttpRequest, Route
 
 __all__ = ["Gateway"]
 
@@ -46,6 +49,8 @@ _TARGETS: Final = {**_CALLS, **_PAGES}
 #: No status of HTTP, but what proxies log for it since nginx.
 _CLIENT_LEFT: Final = "499"
 _LOGGER = logging.getLogger(__name__)
+#: A call or page by its name, a call of the inference protocol, or routes with what their paths hold.
+Target: TypeAlias = "str | InferenceCall | list[tuple[Route, dict[str, str]]] | None"
 
 
 class Gateway:
@@ -74,8 +79,8 @@ class Gateway:
         exchange = endpoints.observer.begin("http", request_id, headers)
         exchange.enter()
         path: str = scope["path"]
-        target = _TARGETS.get(path) or find_call(path)
-        method = "other" if target is None else target if isinstance(target, str) else target.name
+        target: Target = _TARGETS.get(path) or find_call(path) or endpoints.router.find(_raw_path(scope)) or None
+        method = _label(target, scope["method"])
         try:
             answer = await endpoints.answered(
                 self._answer(endpoints, target, scope, receive, headers, request_id), request_id
@@ -93,14 +98,16 @@ class Gateway:
     async def _answer(
         self,
         endpoints: Endpoints,
-        target: str | InferenceCall | None,
+        target: Target,
         scope: Scope,
         receive: Receive,
         headers: dict[str, str],
         request_id: str,
     ) -> HttpAnswer | None:
         is_call = target in CALLS
-        refused = refuse_content(headers, request_id, json_only=False)
+        refused = admit(endpoints.guard, target, scope, headers, request_id)
+        if refused is None:
+            refused = refuse_content(headers, request_id, json_only=False)
         if refused is None and isinstance(target, str):
             refused = _wrong_method(scope["method"], ("POST",) if is_call else ("GET", "HEAD"), request_id)
         if refused is None and is_call:
@@ -109,6 +116,8 @@ class Gateway:
             return refused
         if isinstance(target, InferenceCall):
             return await _inferred(endpoints, target, scope, receive, headers, request_id)
+        if isinstance(target, list):
+            return await _routed(endpoints, target, scope, receive, headers, request_id)
         if is_call:
             return await self._call(endpoints, target, scope, receive, headers, request_id)
         return await _page(endpoints, target)
@@ -136,6 +145,11 @@ class Gateway:
         return await work
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> int:
+        if not scope["path"].isprintable():
+            # The framework's patterns end before a line break: it would take /predict%0A for /predict.
+            answer = _framework_error(HTTPStatus.NOT_FOUND, request_id)
+            await _respond(send, answer, request_id)
+            return answer.status.value
         corrected = _CorrectedSend(send, request_id)
         try:
             await self._framework(scope, receive, corrected)
@@ -180,6 +194,40 @@ def _framework_error(status: HTTPStatus, request_id: str) -> HttpAnswer:
         HTTPStatus.METHOD_NOT_ALLOWED: "This address does not know this method; /docs names what it knows.",
     }.get(status, "The request cannot be answered; /docs describes what can.")
     return refusal(status, detail, request_id)
+
+
+def _label(target: Target, method: str) -> str:
+    if isinstance(target, list):
+        return next((route.name for route, _ in target if route.method == method), target[0][0].name)
+    return "other" if target is None else target if isinstance(target, str) else target.name
+
+
+def _raw_path(scope: Scope) -> str:
+    raw: bytes | None = scope.get("raw_path")
+    path: str = scope["path"] if raw is None else raw.decode("latin-1").partition("?")[0]
+    return path
+
+
+async def _routed(
+    endpoints: Endpoints,
+    found: list[tuple[Route, dict[str, str]]],
+    scope: Scope,
+    receive: Receive,
+    headers: dict[str, str],
+    request_id: str,
+) -> HttpAnswer:
+    wanted = "GET" if scope["method"] == "HEAD" else scope["method"]
+    for route, arguments in found:
+        if route.method == wanted:
+            parameters, deadline = query_parameters(scope["query_string"]), deadline_of(headers)
+            return await route.answer(
+                HttpRequest(arguments, parameters, headers, request_id, deadline, endpoints, receive)
+            )
+    allowed = tuple(route.method for route, _ in found)
+    refused = _wrong_method(scope["method"], allowed, request_id)
+    if refused is None:
+        raise TypeError(f"a route of {allowed} was not found again")
+    return refused
 
 
 async def _page(endpoints: Endpoints, page: str) -> HttpAnswer:
@@ -243,10 +291,16 @@ def _wrong_method(method: str, allowed: tuple[str, ...], request_id: str) -> Htt
 async def _respond(send: Send, answer: HttpAnswer, request_id: str) -> None:
     headers: list[tuple[bytes, bytes]] = [
         (b"content-type", answer.media_type.encode()),
-        (b"content-length", str(len(answer.body)).encode()),
         (b"x-request-id", request_id.encode()),
         *((name.encode(), value.encode()) for name, value in answer.headers.items()),
     ]
+    if answer.rest is None:
+        headers.append((b"content-length", str(len(answer.body)).encode()))
     start: dict[str, Any] = {"type": "http.response.start", "status": answer.status.value, "headers": headers}
-    await send(start)
-    await send({"type": "http.response.body", "body": answer.body})
+    with joined(send):
+        await send(start)
+        await send({"type": "http.response.body", "body": answer.body, "more_body": answer.rest is not None})
+    if answer.rest is not None:
+        async for part in answer.rest:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})

@@ -21,7 +21,7 @@ from bentos.fraud.inference.dataplane import DataPlane
 from bentos.fraud.inference.protocol import SERVER
 from bentos.fraud.inference.tensors import refuse
 
-__all__ = ["InferenceCall", "answer", "find_call"]
+__all__ = ["InferenceCall", "answer", "failure", "find_call"]
 
 #: Length of the JSON, when binary tensors follow it: the protocol's binary tensor extension.
 _JSON_BYTES: Final = "inference-header-content-length"
@@ -101,8 +101,13 @@ async def answer(
     except Disconnected:
         raise
     except Exception as error:  # noqa: BLE001 - the last line of defence: logged, and told to nobody
-        given = error_answer(error, request_id)
+        return failure(error, request_id)
     return given if given.status is HTTPStatus.OK else _with_error(given)
+
+
+def failure(error: Exception, request_id: str) -> HttpAnswer:
+    """The response to a call that failed."""
+    return _with_error(error_answer(error, request_id))
 
 
 def _refused(call: InferenceCall, method: str, headers: Mapping[str, str], request_id: str) -> HttpAnswer | None:

@@ -6,7 +6,10 @@ from http import HTTPStatus
 from typing import Any, Final, get_args
 
 from bentos.core.answers import Health, Problem
+from bentos.fraud.http.endpoints import ROUTES
+from bentos.fraud.http.openapi_security import add_security
 from bentos.fraud.http.problems import JSON, PROBLEM_JSON
+from bentos.fraud.http.routes import Route
 from bentos.fraud.options import DEFAULT_OPTIONS, Explain
 from bentos.fraud.predictor import MAXIMUM_ROWS
 
@@ -94,11 +97,28 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
     for path, (description, content) in _PAGES.items():
         response = {"description": description, "content": content}
         paths[path] = {"get": {"description": description, "tags": ["Infrastructure"], "responses": {"200": response}}}
+    for route in ROUTES:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     for model in (Problem, Health):
         schema = model.model_json_schema(ref_template=_PREFIX + "{model}")
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema
+    add_security(document, ROUTES)
     return document
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    operation = {"summary": route.summary, "operationId": route.name, "tags": ["Service APIs"], **route.openapi}
+    responses = operation.pop("responses", {str(route.status.value): {"description": route.status.phrase}})
+    errors = [status for status in _CALL_ERRORS if str(status.value) not in responses]
+    operation["responses"] = responses | {str(status.value): _problem_response(status) for status in errors}
+    places = [segment[1:-1] for segment in route.path.split("/") if segment.startswith("{")]
+    operation["parameters"] = [
+        *({"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in places),
+        *operation.get("parameters", ()),
+        _REQUEST_ID,
+    ]
+    return operation
 
 
 def _problem_response(status: HTTPStatus) -> dict[str, Any]:

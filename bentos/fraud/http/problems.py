@@ -3,29 +3,43 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 
 from bentos.core.answers import Problem, ProblemField
-from bentos.core.errors import FraudError, InvalidInput, Overloaded, WireStatus, wire_status
+from bentos.core.errors import FraudError, InvalidInput, Overloaded, Unauthenticated, WireStatus, wire_status
 
 __all__ = ["JSON", "PROBLEM_JSON", "HttpAnswer", "described", "error_answer", "refusal"]
 
 JSON: Final = "application/json"
 PROBLEM_JSON: Final = "application/problem+json"
+#: How to say who one is (RFC 6750, section 3).
+_CHALLENGE: Final = 'Bearer realm="fraud_detector"'
 _LOGGER = logging.getLogger(__name__)
 _UNEXPECTED: Final = "Something unexpected happened here. The request id names it in the server's log."
 
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """A whole response."""
+    """A response.
+
+    Parameters
+    ----------
+    status, media_type, headers
+        Of its head.
+    body
+        The whole body, or what comes first of a longer one.
+    rest
+        What comes after ``body`` when it is too long to be held, part by part.
+    """
 
     status: HTTPStatus
     body: bytes
     media_type: str = JSON
     headers: dict[str, str] = field(default_factory=dict)
+    rest: AsyncIterator[bytes] | None = None
 
 
 def error_answer(error: Exception, request_id: str) -> HttpAnswer:
@@ -37,6 +51,8 @@ def error_answer(error: Exception, request_id: str) -> HttpAnswer:
     headers = {}
     if isinstance(error, Overloaded):
         headers["retry-after"] = str(error.retry_after_seconds)
+    if isinstance(error, Unauthenticated):
+        headers["www-authenticate"] = _CHALLENGE
     if detail == _UNEXPECTED:
         _LOGGER.error("request %s failed", request_id, exc_info=error)
     return _problem(wire.http, wire.title, detail, request_id, fields, headers)

@@ -30,6 +30,7 @@ __all__ = [
 _REQUEST_ID: Final = re.compile(r"[!-~]{1,128}")
 _DEADLINE: Final = "x-fraud-deadline-ms"
 _MAXIMUM_PARAMETERS: Final = 20
+_MAXIMUM_QUERY_BYTES: Final = 8192
 #: BentoML's own way to send Python objects between its services. Whoever loads a pickle runs its sender's code.
 _PICKLE: Final = "application/vnd.bentoml+pickle"
 
@@ -78,8 +79,10 @@ def query_parameters(query: bytes) -> tuple[tuple[str, str], ...]:
     Raises
     ------
     InvalidInput
-        When there are absurdly many.
+        When they are absurdly many or long.
     """
+    if len(query) > _MAXIMUM_QUERY_BYTES:
+        raise InvalidInput([FieldError("query", f"at most {_MAXIMUM_QUERY_BYTES} bytes are read")])
     try:
         return tuple(parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=_MAXIMUM_PARAMETERS))
     except ValueError as error:

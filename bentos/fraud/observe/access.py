@@ -63,20 +63,22 @@ class AccessLog:
         trace = f',"trace_id":"{exchange.trace_id}"' if exchange.trace_id else ""
         decision = f',"decision":"{exchange.decision}"' if exchange.decision else ""
         degraded = ',"degraded":true' if exchange.degraded else ""
+        caller = f',"caller":{encode_basestring_ascii(exchange.caller.name)}' if exchange.caller else ""
         return (
             f'{{"timestamp":"{self._now()}","level":"INFO","logger":"{_LOGGER_NAME}","message":"answered",'
             f'"request_id":{encode_basestring_ascii(exchange.request_id)}{trace},'
             f'"transport":"{exchange.transport}","method":"{method}","status":"{code}","seconds":{seconds:.6f},'
-            f'"model_version":{self._model}{decision}{degraded}}}\n'
+            f'"model_version":{self._model}{decision}{degraded}{caller}}}\n'
         )
 
     def _text(self, exchange: Exchange, method: str, code: str, seconds: float) -> str:
         trace = f" trace_id={exchange.trace_id}" if exchange.trace_id else ""
         decision = f" decision={exchange.decision}" if exchange.decision else ""
         degraded = " degraded" if exchange.degraded else ""
+        caller = f" caller={exchange.caller.name}" if exchange.caller else ""
         return (
             f"{self._now()} INFO {_LOGGER_NAME} {exchange.transport} {method} {code} {seconds:.6f}"
-            f" request_id={exchange.request_id}{trace} model_version={self._model}{decision}{degraded}\n"
+            f" request_id={exchange.request_id}{trace} model_version={self._model}{decision}{degraded}{caller}\n"
         )
 
     def _now(self) -> str:

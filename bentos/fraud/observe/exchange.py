@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from bentos.core.answers import Decision, Prediction
 
 if TYPE_CHECKING:
+    from bentos.fraud.access.callers import Caller
     from bentos.fraud.observe.tracing import RequestTrace
 
 __all__ = ["Exchange", "current_exchange", "current_trace"]
@@ -32,7 +33,7 @@ class Exchange:
         The caller's x-fraud-bucket.
     """
 
-    __slots__ = ("bucket", "decision", "degraded", "request_id", "started", "trace", "trace_id", "transport")
+    __slots__ = ("bucket", "caller", "decision", "degraded", "request_id", "started", "trace", "trace_id", "transport")
 
     def __init__(self, transport: str, request_id: str, bucket: str | None) -> None:
         self.transport = transport
@@ -44,12 +45,20 @@ class Exchange:
         self.trace_id: str | None = None
         #: None unless the request is traced.
         self.trace: RequestTrace | None = None
+        #: Who asks; None when nobody has to say.
+        self.caller: Caller | None = None
         self.decision: Decision | None = None
         self.degraded = False
 
     def enter(self) -> None:
         """Be the one that the running task answers; log lines name it from now on."""
         _CURRENT.set(self)
+
+    def charge(self, rows: int) -> None:
+        """Count the call's rows, 1 or more, against its caller's rate limit."""
+        if self.caller is not None:
+            # The first was counted when the call was let in.
+            self.caller.charge(rows - 1)
 
     def answered(self, prediction: Prediction) -> None:
         """Note what the answer says."""
