@@ -94,6 +94,9 @@ bench: $(VENV)/.installed-dev ## measure everything; serving under load beside i
 	$(BIN)/python -m tests.benchmarks.features
 	$(BIN)/python -m tests.benchmarks.treeshap
 	$(BIN)/python -m tests.benchmarks.store
+	$(BIN)/python -m tests.benchmarks.store_load
+	$(BIN)/python -m tests.benchmarks.access
+	$(BIN)/python -m tests.benchmarks.batch
 	$(BIN)/python -m tests.benchmarks.serving_footprint
 	$(BIN)/python -m tests.benchmarks.synthetic
 	$(BIN)/python -m tests.benchmarks.load $(LOAD_OPTIONS)

@@ -17,15 +17,19 @@ import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
 from tests.fraud.artifacts import make_champion
 
+if TYPE_CHECKING:
+    from bentos.fraud.bulk.pipeline import Pipeline
+
 _MEBIBYTE = 1024**2
 
 
-def _pipeline(home: Path):
+def _pipeline(home: Path) -> Pipeline:
     from bentos.core.artifact import read_artifact
     from bentos.core.features.pseudonyms import Pseudonyms
     from bentos.fraud.bulk.pipeline import Pipeline
@@ -129,8 +133,6 @@ def main() -> None:
     """Print the table."""
     if len(sys.argv) == 3:
         what, home = sys.argv[1], Path(sys.argv[2])
-        if what == "write":
-            raise SystemExit("rows are missing")
         print(json.dumps(run_bare(home) if what == "bare" else run_pipeline(home, int(what))))
         return
     if len(sys.argv) == 4:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 
 import pytest
 
-from tests.client.variants import PATIENT, VARIANTS, AnyClient, Service, Transport, variant_name
+from tests.client.variants import PATIENT, VARIANTS, AnyClient, JobsService, Service, Transport, variant_name
 from tests.fraud.artifacts import make_champion
 from tests.fraud.server import environment, running_server
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="session")
@@ -17,12 +17,22 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service with a champion."""
     home = tmp_path_factory.mktemp("client_service")
     make_champion(home)
-    with socket.socket() as candidate:
-        candidate.bind(("127.0.0.1", 0))
-        port = candidate.getsockname()[1]
+    port = free_port()
     environ = environment(home, FRAUD_GRPC_HOST="127.0.0.1", FRAUD_GRPC_PORT=str(port))
     with running_server(environ, log=home / "server.log") as server:
         yield Service(server.url, f"grpc://127.0.0.1:{port}")
+
+
+@pytest.fixture(scope="session")
+def jobs_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobsService]:
+    """A service with a champion that does batch jobs."""
+    home = tmp_path_factory.mktemp("jobs_service")
+    make_champion(home)
+    folder = home / "in"
+    folder.mkdir()
+    environ = environment(home, FRAUD_JOB_PROCESSES="1", FRAUD_JOB_SOURCES=f"file://{folder}/")
+    with running_server(environ, log=home / "server.log") as server:
+        yield JobsService(server.url, folder)
 
 
 @pytest.fixture(params=VARIANTS, ids=variant_name)

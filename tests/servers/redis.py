@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fraud.server import free_port
+from tests.ports import free_port
 
 __all__ = ["RedisServer", "running_redis"]
 

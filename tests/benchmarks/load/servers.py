@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import psutil
 
 from tests.benchmarks.load.peers.model import FOLDER_VARIABLE
 from tests.fraud.server import ROOT, bentoml_command, environment
+from tests.ports import free_port
 
 __all__ = ["WORKERS", "Memory", "Server", "Started", "build_bento", "peer", "service", "stock"]
 
@@ -55,7 +55,7 @@ class Server:
     @contextlib.contextmanager
     def started(self, log: Path) -> Iterator[Started]:
         """Run it until the block ends; its output goes to a file."""
-        ports = _free_ports(2)
+        ports = [free_port(), free_port()]
         environ = {**self.environ, **({"FRAUD_GRPC_PORT": str(ports[1])} if self.grpc else {})}
         command = [*self.command, str(ports[0])]
         with contextlib.ExitStack() as stack:
@@ -199,11 +199,3 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         # The server leads its own session, so that this ends its workers and nothing else.
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for candidate in sockets:
-            candidate.bind(("127.0.0.1", 0))
-        return [candidate.getsockname()[1] for candidate in sockets]

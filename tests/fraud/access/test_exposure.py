@@ -14,8 +14,9 @@ from bentos.core.errors import ConfigError
 from bentos.fraud.access.exposure import check_exposure, is_local
 from bentos.fraud.access.settings import AccessSettings
 from bentos.fraud.bento.address import inherited_host
-from tests.fraud.server import ROOT, environment, free_port
+from tests.fraud.server import ROOT, environment
 from tests.fraud.test_start import refusal
+from tests.ports import free_port
 
 OPEN = "would be open to everybody"
 

@@ -18,8 +18,9 @@ from bentos.fraud.settings import ScoringSettings
 from tests.fraud.access.test_guard import add
 from tests.fraud.artifacts import make_champion
 from tests.fraud.requests import transaction_json
-from tests.fraud.server import ROOT, environment, free_port, running_server
+from tests.fraud.server import ROOT, environment, running_server
 from tests.fraud.test_start import refusal
+from tests.ports import free_port
 
 CANARY = "CANARY-d41d8cd9"
 #: Texts whose names sound like secrets and that are none: a public key, where public keys are published, where traces

@@ -31,8 +31,9 @@ from tests.fraud.access.test_guard import add
 from tests.fraud.artifacts import make_champion
 from tests.fraud.grpc.messages import predict_request
 from tests.fraud.requests import transaction_json
-from tests.fraud.server import Server, environment, free_port, running_server
+from tests.fraud.server import Server, environment, running_server
 from tests.fraud.test_start import refusal
+from tests.ports import free_port
 
 SECONDS = 30.0
 

@@ -27,7 +27,8 @@ from tests.fraud.access.authority import Authority
 from tests.fraud.grpc.messages import predict_request
 from tests.fraud.grpc.serving import HOST, Serving, serving_application
 from tests.fraud.requests import transaction_json
-from tests.fraud.server import ROOT, bentoml_command, environment, free_port
+from tests.fraud.server import ROOT, bentoml_command, environment
+from tests.ports import free_port
 
 SECONDS = 30.0
 

@@ -25,8 +25,9 @@ from bentos.protos._generated.fraud.v1 import fraud_pb2, fraud_pb2_grpc
 from tests.fraud.artifacts import CARD
 from tests.fraud.observe.receiver import Receiver, attributes, receiver
 from tests.fraud.requests import NOON, transaction_json
-from tests.fraud.server import Server, environment, free_port, running_server
+from tests.fraud.server import Server, environment, running_server
 from tests.fraud.test_metrics import samples, value
+from tests.ports import free_port
 
 SECONDS = 30.0
 LABELS = {"model_name": CARD.name, "model_version": CARD.version}

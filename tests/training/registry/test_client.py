@@ -14,6 +14,7 @@ import pytest
 
 from bentos.core.errors import RegistryError
 from bentos.core.settings import TrainingSettings
+from tests.ports import free_port
 from tests.training.registry.standins import train_and_record
 from training.registry.client import connect
 from training.registry.promotion import promote
@@ -21,20 +22,14 @@ from training.registry.promotion import promote
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
-    uri = f"http://127.0.0.1:{_free_port()}"
+    uri = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(RegistryError, match=f"MLflow at {uri} does not answer"):
         connect(TrainingSettings(home=tmp_path, MLFLOW_TRACKING_URI=uri))
 
 
 def test_the_password_of_a_server_is_not_shown(tmp_path: Path) -> None:
-    uri = f"http://me:secret@127.0.0.1:{_free_port()}"
+    uri = f"http://me:secret@127.0.0.1:{free_port()}"
     with pytest.raises(RegistryError) as caught:
         connect(TrainingSettings(home=tmp_path, MLFLOW_TRACKING_URI=uri))
     assert "secret" not in str(caught.value)
@@ -86,7 +81,7 @@ def test_several_trainings_may_make_the_database_at_once(tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_a_server_keeps_runs_and_artifacts(tmp_path: Path, table: pd.DataFrame) -> None:
-    port = _free_port()
+    port = free_port()
     server = subprocess.Popen(
         [
             *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)),
