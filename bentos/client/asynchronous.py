@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -12,9 +13,11 @@ from pydantic import SecretStr
 from bentos.client.address import parse_address, parse_key
 from bentos.client.calls import Calls, Row
 from bentos.client.connect import open_async_transport, wire_of
-from bentos.client.exchange import AsyncTransport, Attempt, Explain, Reply, RowResult, Steps
+from bentos.client.exchange import AsyncTransport, Attempt, Explain, LabelResult, Reply, RowResult, Steps
+from bentos.client.labels import LabelRow
 from bentos.client.options import DEFAULT_OPTIONS, ClientOptions
 from bentos.core.answers import Explanation, Health, Prediction
+from bentos.core.jobs import Job, ResultForm, SourceForm
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,6 +91,67 @@ class AsyncFraudClient:
     ) -> pd.DataFrame:
         """See :meth:`FraudClient.predict_frame <bentos.client.FraudClient.predict_frame>`."""
         return await self._run(self._calls.predict_frame(frame, explain, record, timeout_seconds, headers))
+
+    async def feedback(
+        self,
+        labels: Iterable[LabelRow],
+        *,
+        timeout_seconds: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> list[LabelResult]:
+        """See :meth:`FraudClient.feedback <bentos.client.FraudClient.feedback>`."""
+        return await self._run(self._calls.labels.feedback(labels, timeout_seconds, headers))
+
+    async def predict_batch(
+        self,
+        source: pd.DataFrame | Path | str,
+        *,
+        form: SourceForm | None = None,
+        explain: Explain = "flagged",
+        result_form: ResultForm = "parquet",
+        timeout_seconds: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Job:
+        """See :meth:`FraudClient.predict_batch <bentos.client.FraudClient.predict_batch>`."""
+        return await self._run(
+            self._calls.jobs.predict_batch(source, form, explain, result_form, timeout_seconds, headers)
+        )
+
+    async def job_status(
+        self, job_id: str, *, timeout_seconds: float | None = None, headers: Mapping[str, str] | None = None
+    ) -> Job:
+        """See :meth:`FraudClient.job_status <bentos.client.FraudClient.job_status>`."""
+        return await self._run(self._calls.jobs.job_status(job_id, timeout_seconds, headers))
+
+    async def job_wait(
+        self, job_id: str, *, timeout_seconds: float | None = None, headers: Mapping[str, str] | None = None
+    ) -> Job:
+        """See :meth:`FraudClient.job_wait <bentos.client.FraudClient.job_wait>`."""
+        return await self._run(self._calls.jobs.job_wait(job_id, timeout_seconds, headers))
+
+    async def job_result(
+        self, job_id: str, *, timeout_seconds: float | None = None, headers: Mapping[str, str] | None = None
+    ) -> pd.DataFrame:
+        """See :meth:`FraudClient.job_result <bentos.client.FraudClient.job_result>`."""
+        return await self._run(self._calls.jobs.job_result(job_id, timeout_seconds, headers))
+
+    async def job_download(
+        self,
+        job_id: str,
+        path: Path,
+        *,
+        form: ResultForm = "parquet",
+        timeout_seconds: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """See :meth:`FraudClient.job_download <bentos.client.FraudClient.job_download>`."""
+        await self._run(self._calls.jobs.job_download(job_id, path, form, timeout_seconds, headers))
+
+    async def job_cancel(
+        self, job_id: str, *, timeout_seconds: float | None = None, headers: Mapping[str, str] | None = None
+    ) -> Job:
+        """See :meth:`FraudClient.job_cancel <bentos.client.FraudClient.job_cancel>`."""
+        return await self._run(self._calls.jobs.job_cancel(job_id, timeout_seconds, headers))
 
     async def health(self, *, timeout_seconds: float | None = None) -> Health:
         """See :meth:`FraudClient.health <bentos.client.FraudClient.health>`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -12,9 +13,11 @@ from pydantic import SecretStr
 from bentos.client.address import parse_address, parse_key
 from bentos.client.calls import Calls, Row
 from bentos.client.connect import open_transport, wire_of
-from bentos.client.exchange import Attempt, Explain, Reply, RowResult, Steps
+from bentos.client.exchange import Attempt, Explain, LabelResult, Reply, RowResult, Steps
+from bentos.client.labels import LabelRow
 from bentos.client.options import DEFAULT_OPTIONS, ClientOptions
 from bentos.core.answers import Explanation, Health, Prediction
+from bentos.core.jobs import Job, ResultForm, SourceForm
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -153,6 +156,113 @@ class FraudClient:
             ``decision``, ``reasons`` (lists of dicts), ``error`` (missing for a good row), ``model_version``.
         """
         return self._run(self._calls.predict_frame(frame, explain, record, timeout_seconds, headers))
+
+    def feedback(
+        self,
+        labels: Iterable[LabelRow],
+        *,
+        timeout_seconds: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> list[LabelResult]:
+        """Tell what transactions turned out to be, in calls of up to 1,000 labels.
+
+        Parameters
+        ----------
+        labels
+            Labels or their fields, in the order in which they count. A label that comes again changes nothing, so that
+            trying again does no harm.
+        timeout_seconds
+            Deadline of each call; None means the options' for many.
+        headers
+            See :meth:`predict`.
+
+        Returns
+        -------
+        list
+            For each label, in order, what became of it, on disk by then, or its own error.
+        """
+        return self._run(self._calls.labels.feedback(labels, timeout_seconds, headers))
+
+    def predict_batch(
+        self,
+        source: pd.DataFrame | Path | str,
+        *,
+        form: SourceForm | None = None,
+        explain: Explain = "flagged",
+        result_form: ResultForm = "parquet",
+        timeout_seconds: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Job:
+        """Hand in a file to be scored in the background. Over HTTP only, like all calls about jobs. Records nothing.
+
+        Parameters
+        ----------
+        source
+            A table; a file of this machine (a ``Path``), sent as it is; or a URI (text) of a place that the server may
+            read.
+        form
+            Of the file; None means what the end of its name says.
+        explain
+            See :meth:`predict`.
+        result_form
+            Of the result when who asks for it does not say.
+        timeout_seconds
+            Deadline of the call with its retries; None means the options' for many.
+        headers
+            See :meth:`predict`. ``idempotency-key`` is made when it is not among them: a call that is tried again makes
+            no second job.
+        """
+        return self._run(self._calls.jobs.predict_batch(source, form, explain, result_form, timeout_seconds, headers))
+
+    def job_status(
+        self, job_id: str, *, timeout_seconds: float | None = None, headers: Mapping[str, str] | None = None
+    ) -> Job:
+        """State of a job. Raises :class:`~bentos.core.errors.NotFound`."""
+        return self._run(self._calls.jobs.job_status(job_id, timeout_seconds, headers))
+
+    def job_wait(
+        self, job_id: str, *, timeout_seconds: float | None = None, headers: Mapping[str, str] | None = None
+    ) -> Job:
+        """Wait until a job has ended, however it did.
+
+        Parameters
+        ----------
+        job_id
+            The job.
+        timeout_seconds
+            Longest wait; :class:`~bentos.core.errors.Unavailable` is raised then. None waits as long as it takes.
+        headers
+            See :meth:`predict`.
+        """
+        return self._run(self._calls.jobs.job_wait(job_id, timeout_seconds, headers))
+
+    def job_result(
+        self, job_id: str, *, timeout_seconds: float | None = None, headers: Mapping[str, str] | None = None
+    ) -> pd.DataFrame:
+        """Result of a completed job as a table: a row for each of the input, in order.
+
+        Its columns, and those of :meth:`predict_frame`. Needs pyarrow. Raises :class:`~bentos.core.errors.Conflict` as
+        long as there is none, and :class:`~bentos.core.errors.Expired` when it was kept for its time.
+        """
+        return self._run(self._calls.jobs.job_result(job_id, timeout_seconds, headers))
+
+    def job_download(
+        self,
+        job_id: str,
+        path: Path,
+        *,
+        form: ResultForm = "parquet",
+        timeout_seconds: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Result of a completed job as a file, there as a whole or not at all. Raises as :meth:`job_result`."""
+        self._run(self._calls.jobs.job_download(job_id, path, form, timeout_seconds, headers))
+
+    def job_cancel(
+        self, job_id: str, *, timeout_seconds: float | None = None, headers: Mapping[str, str] | None = None
+    ) -> Job:
+        """Cancel a job. Raises :class:`~bentos.core.errors.Conflict` when it has ended otherwise."""
+        return self._run(self._calls.jobs.job_cancel(job_id, timeout_seconds, headers))
 
     def health(self, *, timeout_seconds: float | None = None) -> Health:
         """State of the service and of what it needs. Over HTTP only."""

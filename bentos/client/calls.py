@@ -17,6 +17,8 @@ from pydantic import ValidationError
 from bentos.client.conversation import converse
 from bentos.client.exchange import Exchange, Explain, RowResult, Steps, Wire
 from bentos.client.headers import call_headers
+from bentos.client.jobs import JobCalls
+from bentos.client.labels import LabelCalls
 from bentos.client.options import ClientOptions, check_timeout
 from bentos.client.retries import RetryBudget
 from bentos.core.answers import Explanation, Health, Prediction
@@ -56,6 +58,10 @@ class Calls:
         self._wire = wire
         self._options = options
         self._budget = RetryBudget(options.retry_ratio)
+        #: Calls about batch jobs.
+        self.jobs = JobCalls(wire, options, self._budget)
+        #: The call that brings labels.
+        self.labels = LabelCalls(wire, options, self._budget)
 
     def predict(
         self,

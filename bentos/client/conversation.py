@@ -39,7 +39,8 @@ def converse(
     request_id = headers[REQUEST_ID]
     budget.earn()
     for retry in count():
-        reply = yield Attempt(exchange.target, exchange.payload, headers, max(0.001, until - monotonic()))
+        left = max(0.001, until - monotonic())
+        reply = yield Attempt(exchange.target, exchange.payload, headers, left, exchange.content_type, exchange.save_to)
         if isinstance(reply, bytes):
             try:
                 return exchange.read(reply)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from bentos.core.answers import Explanation, Health, Prediction
 from bentos.core.errors import FraudError
+from bentos.core.jobs import Job, ResultForm, SourceForm
+from bentos.core.records import Label, LabelOutcome
 from bentos.core.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ __all__ = [
     "Exchange",
     "Explain",
     "Failure",
+    "LabelResult",
     "Pause",
     "Reply",
     "RowResult",
@@ -32,6 +36,7 @@ AnswerT_co = TypeVar("AnswerT_co", covariant=True)
 
 Explain: TypeAlias = Literal["none", "flagged", "all"]
 RowResult: TypeAlias = Prediction | FraudError
+LabelResult: TypeAlias = LabelOutcome | FraudError
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +48,20 @@ class Exchange(Generic[AnswerT_co]):
     target
         Path with query, or full name of the method of gRPC.
     payload
-        What is sent; None sends nothing (GET).
+        What is sent: octets, or a file's; None sends nothing (GET).
     read
         Makes an answer of what came back. Raises ValueError when it is none.
+    content_type
+        Of what is sent.
+    save_to
+        File that gets what came back, instead of ``read``, which then gets nothing.
     """
 
     target: str
-    payload: bytes | None
+    payload: bytes | Path | None
     read: Callable[[bytes], AnswerT_co]
+    content_type: str = "application/json"
+    save_to: Path | None = None
 
 
 class Wire(Protocol):
@@ -70,6 +81,10 @@ class Wire(Protocol):
         """Score several transactions, 1 to 10,000; a result for each, in order."""
         ...
 
+    def feedback(self, labels: Sequence[Label]) -> Exchange[list[LabelResult]]:
+        """Bring labels; a result for each, in order."""
+        ...
+
     def health(self) -> Exchange[Health]:
         """State of the service. Raises ConfigError where there is no such call."""
         ...
@@ -78,15 +93,41 @@ class Wire(Protocol):
         """The model card. Raises ConfigError where there is no such call."""
         ...
 
+    def predict_batch(
+        self, payload: bytes | Path, form: SourceForm, explain: Explain, result_form: ResultForm
+    ) -> Exchange[Job]:
+        """Hand a file in. Raises ConfigError where there is no such call, as the following do."""
+        ...
+
+    def predict_uri(
+        self, uri: str, form: SourceForm | None, explain: Explain, result_form: ResultForm
+    ) -> Exchange[Job]:
+        """Hand in what a URI leads to."""
+        ...
+
+    def job_status(self, job_id: str) -> Exchange[Job]:
+        """State of a job."""
+        ...
+
+    def job_cancel(self, job_id: str) -> Exchange[Job]:
+        """Cancel a job."""
+        ...
+
+    def job_result(self, job_id: str, form: ResultForm, save_to: Path | None) -> Exchange[bytes]:
+        """Result of a job; nothing when it goes to a file."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """Asks the driver to send an exchange once, and for its :data:`Reply`."""
 
     target: str
-    payload: bytes | None
+    payload: bytes | Path | None
     headers: Mapping[str, str]
     timeout_seconds: float
+    content_type: str = "application/json"
+    save_to: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

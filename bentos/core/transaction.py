@@ -25,10 +25,13 @@ __all__ = [
     "LATEST",
     "MAXIMUM_AMOUNT",
     "TRANSACTION_COLUMNS",
+    "Identifier",
     "Transaction",
     "field_errors",
+    "in_range",
     "microseconds",
     "parse_transaction",
+    "textual",
 ]
 
 MAXIMUM_AMOUNT: Final = 1e7
@@ -61,14 +64,16 @@ LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 _DAY_AND_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt _]")
 
 
-def _textual(value: object) -> object:
+def textual(value: object) -> object:
+    """A validator that takes text with day and time, and nothing else, for an instant."""
     # Pydantic would read a number, bare or as text, as seconds since 1970, which says nothing of the customer's clock.
     if isinstance(value, datetime) or (isinstance(value, str) and _DAY_AND_TIME.match(value)):
         return value
     raise ValueError("expected RFC 3339 text with an offset, such as 2026-01-31T12:00:00+01:00")
 
 
-def _in_range(value: datetime) -> datetime:
+def in_range(value: datetime) -> datetime:
+    """A validator of instants that can be kept."""
     if not EARLIEST <= value < LATEST:
         raise ValueError(f"must lie from {EARLIEST.date()} to before {LATEST.date()}, got {value.isoformat()}")
     return value
@@ -102,7 +107,7 @@ class Transaction(BaseModel):
         allow_inf_nan=False,
         description="Amount in the account's currency; 0 is an authorisation.",
     )
-    timestamp: Annotated[AwareDatetime, BeforeValidator(_textual), AfterValidator(_in_range)] = Field(
+    timestamp: Annotated[AwareDatetime, BeforeValidator(textual), AfterValidator(in_range)] = Field(
         description="RFC 3339 with an offset: the clock the customer looked at."
     )
     customer_latitude: Latitude | None = Field(

@@ -28,6 +28,8 @@ COMMANDS: Final[tuple[Entry, ...]] = (
     Entry("features", "bentos.fraud.store.commands", "Fill the feature store, look at it, forget a customer."),
     Entry("keys", "bentos.fraud.access.commands", "Make, show and revoke API keys."),
     Entry("bulk", "bentos.fraud.bulk.commands", "Score a partitioned Parquet data set on this machine."),
+    Entry("records", "bentos.fraud.records.commands", "Predictions and labels: quality, erasure, retention."),
+    Entry("jobs", "bentos.fraud.jobs.commands", "Batch jobs: be a worker, look at them, cancel them."),
 )
 
 
@@ -54,7 +56,7 @@ class Commands(click.Group):
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def cli() -> None:
-    """Look after a fraud service: its features, records, jobs and keys.
+    """Look after a fraud service: its features, records, jobs and keys, and files to be scored.
 
     Settings are those of the service, FRAUD_*. `python -m bentos.fraud COMMAND --help` explains a command.
     """

@@ -20,10 +20,14 @@ from bentos.core.features.snapshot import read_snapshot
 from bentos.core.transaction import Transaction
 from bentos.fraud.access.guard import Guard, open_guard
 from bentos.fraud.access.tls import Tls, open_tls
+from bentos.fraud.jobs.desk import Desk
+from bentos.fraud.jobs.open import open_desk
 from bentos.fraud.metrics import declare_metrics, scrape, share_metrics
 from bentos.fraud.observe.lines import LineWriter
 from bentos.fraud.observe.observer import Observer, open_observer
 from bentos.fraud.predictor import Predictor
+from bentos.fraud.records.database import Database, open_database, upgrade
+from bentos.fraud.records.office import Records
 from bentos.fraud.scorer import Scorer
 from bentos.fraud.settings import ScoringSettings
 from bentos.fraud.store import FeatureStore, open_store
@@ -49,6 +53,9 @@ class Application:
     store: FeatureStore
     observer: Observer
     registry: CollectorRegistry
+    database: Database
+    jobs: Desk
+    records: Records
     #: Says who may call; None lets everybody.
     guard: Guard | None = None
     #: Of gRPC; None serves it without.
@@ -57,6 +64,8 @@ class Application:
     def health(self) -> Health:
         """State of the service and of each thing it needs."""
         dependencies = {"model": _state(self.predictor.trouble), "features": _state(self.store.check())}
+        dependencies["records"] = _state(self.records.trouble)
+        dependencies["queue"] = self.jobs.check()
         if self.guard is not None:
             dependencies |= self.guard.states()
         if self.tls is not None:
@@ -68,20 +77,24 @@ class Application:
 
     def scrape(self) -> bytes:
         """Metrics of all workers of this server, in Prometheus' text format."""
-        return scrape(self.registry, self.settings.metrics_folder)
+        return scrape(self.registry, self.settings.metrics_folder, self.jobs.counts, self.records.quality)
 
     async def warm_up(self) -> None:
         """Look up once: the first time reads and compiles what later ones find ready; no customer should wait."""
         await self.store.lookup_many([_ANYBODY], [False])
+        self.records.start()
         if self.guard is not None:
             await self.guard.start()
 
     async def close(self) -> None:
         """Refuse what waits and give back what is held open."""
         await self.predictor.close()
+        await self.records.close()
         await self.store.leave()
         if self.guard is not None:
             await self.guard.close()
+        self.jobs.close()
+        self.database.close()
         self.store.close()
         self.observer.close()
 
@@ -124,10 +137,21 @@ def prepare(settings: ScoringSettings) -> None:
         When the server cannot start.
     """
     Scorer(load_artifact(settings))
+    _upgrade(settings)
     snapshot = snapshot_file(settings, artifact_folder(settings))
     with contextlib.closing(open_store(settings)) as store:
         if snapshot is not None:
             _fill(store, snapshot, settings)
+
+
+def _upgrade(settings: ScoringSettings) -> None:
+    try:
+        upgrade(settings)
+    except Unavailable as error:
+        if settings.records_url is None:
+            raise
+        # Predictions do not wait for their records; a worker upgrades the database when it is back.
+        _LOGGER.warning("%s", error)
 
 
 def _fill(store: FeatureStore, snapshot: Path, settings: ScoringSettings) -> None:
@@ -165,8 +189,13 @@ def open_application(settings: ScoringSettings, lines: LineWriter | None = None)
     guard = open_guard(settings, settings.metrics_folder)
     limit = settings.feature_age_limit_seconds
     watched = WatchedStore(store, StoreWatch(store, metrics.feature_age.set, limit))
-    predictor = Predictor(scorer, store if limit is None else watched, metrics, settings)
-    return Application(settings, predictor, watched, observer, registry, guard, open_tls(settings))
+    database = open_database(settings)
+    records = Records(settings, database, store, metrics, scorer.model, settings.role)
+    predictor = Predictor(scorer, store if limit is None else watched, metrics, settings, records.log)
+    jobs = open_desk(settings, database)
+    return Application(
+        settings, predictor, watched, observer, registry, database, jobs, records, guard, open_tls(settings)
+    )
 
 
 def _state(wrong: str | None) -> DependencyState:

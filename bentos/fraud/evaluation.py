@@ -17,6 +17,7 @@ from bentos.fraud.batching import Job
 from bentos.fraud.circuit import Circuit
 from bentos.fraud.metrics import Metrics
 from bentos.fraud.observe.tracing import RequestTrace
+from bentos.fraud.records.log import PredictionLog
 from bentos.fraud.rows import Ask, Row
 from bentos.fraud.scorer import FloatArray, Scorer, decide
 from bentos.fraud.store import FeatureStore
@@ -82,12 +83,15 @@ class Evaluator:
         Where features come from and transactions are recorded.
     metrics
         What is counted.
+    log
+        Keeps predictions; None keeps none.
     """
 
-    def __init__(self, scorer: Scorer, store: FeatureStore, metrics: Metrics) -> None:
+    def __init__(self, scorer: Scorer, store: FeatureStore, metrics: Metrics, log: PredictionLog | None = None) -> None:
         self._scorer = scorer
         self._store = store
         self._metrics = metrics
+        self._log = log
         self._circuit = Circuit(scorer.works)
         self._reason_seconds = 0.0
 
@@ -202,6 +206,8 @@ class Evaluator:
     def _answer(self, job: Job[Work], questions: Questions, rows: list[Row], tally: Tally) -> None:
         questions.answers = [self._answered(row, tally) for row in rows]
         job.finish()
+        if self._log is not None:
+            self._log.offer(rows, questions.answers)
 
     def _answered(self, row: Row, tally: Tally) -> Prediction | Explanation | FraudError:
         if row.error is not None:

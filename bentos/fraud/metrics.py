@@ -14,6 +14,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
 from bentos.core.answers import Decision, ModelVersion
 from bentos.fraud.observe.distribution import Distribution
@@ -55,6 +56,8 @@ class Metrics:
     bucket_mismatches: Counter
     log_lines_dropped: Counter
     feature_age: Gauge
+    log_dropped: Counter
+    _labels: Counter
     _requests: Counter
     _model_labels: tuple[str, str, str]
     _by_request: dict[tuple[str, str, str], Counter] = field(default_factory=dict)
@@ -72,6 +75,18 @@ class Metrics:
         if counter is None:
             counter = self._by_request[key] = self._requests.labels(*key, *self._model_labels)
         counter.inc()
+
+    def count_label(self, label: str, decision: str, model: tuple[str, str, str]) -> None:
+        """Count a label that is new or changed, of a prediction that may be another model's.
+
+        Parameters
+        ----------
+        label, decision
+            What the transaction turned out to be, and what had been decided.
+        model
+            Values of model_name, model_version and role.
+        """
+        self._labels.labels(label, decision, *model).inc()
 
 
 def declare_metrics(registry: CollectorRegistry, model: ModelVersion, role: str, digest: str = "") -> Metrics:
@@ -141,6 +156,12 @@ def declare_metrics(registry: CollectorRegistry, model: ModelVersion, role: str,
             registry=registry,
             multiprocess_mode="livemin",
         ),
+        log_dropped=declare.of_model(
+            "fraud_log_dropped_total", "Predictions that were given up instead of being recorded."
+        ),
+        _labels=declare.counter(
+            "fraud_labels_total", "Labels that are new or changed, of recorded predictions.", "label", "decision"
+        ),
         _requests=declare.counter(
             "fraud_requests_total", "Requests answered, by the status they got.", "transport", "method", "code"
         ),
@@ -176,7 +197,7 @@ def share_metrics(folder: Path) -> None:
     share_values(folder)
 
 
-def scrape(registry: CollectorRegistry, folder: Path | None) -> bytes:
+def scrape(registry: CollectorRegistry, folder: Path | None, *others: Collector) -> bytes:
     """The metrics of all workers of this server in Prometheus' text format. Safe for use in another thread.
 
     Parameters
@@ -185,9 +206,11 @@ def scrape(registry: CollectorRegistry, folder: Path | None) -> bytes:
         The worker's own.
     folder
         Where the workers share their metrics; None when there is only this one.
+    others
+        What is not counted by workers, such as rows of the database.
     """
-    if folder is None:
-        return generate_latest(registry)
     merged = CollectorRegistry()
-    merged.register(MergedValues(folder))
+    merged.register(registry if folder is None else MergedValues(folder))
+    for other in others:
+        merged.register(other)
     return generate_latest(merged)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from bentos.core.errors import FieldError, InvalidInput
 
-__all__ = ["DEFAULT_OPTIONS", "Explain", "PredictOptions", "chosen_options", "no_options", "predict_options"]
+__all__ = [
+    "DEFAULT_OPTIONS",
+    "Explain",
+    "PredictOptions",
+    "chosen_options",
+    "no_options",
+    "predict_options",
+    "read_options",
+]
 
 Explain: TypeAlias = Literal["none", "flagged", "all"]
 _EXPLAIN: Final[dict[str, Explain]] = {value: value for value in get_args(Explain)}
@@ -75,6 +83,35 @@ def chosen_options(parameters: Iterable[tuple[str, str]], allowed: Mapping[str, 
     if errors:
         raise InvalidInput(errors)
     return chosen
+
+
+def read_options(
+    parameters: Iterable[tuple[str, str]], readers: Mapping[str, Callable[[str], object]]
+) -> dict[str, Any]:
+    """Read options by what reads each.
+
+    Parameters
+    ----------
+    parameters
+        Of the query.
+    readers
+        From text to value; raise ValueError, whose text tells what is allowed.
+
+    Raises
+    ------
+    InvalidInput
+        For an unknown parameter, a repeated one, or one that cannot be read.
+    """
+    errors: list[FieldError] = []
+    values = {}
+    for name, value in _once(parameters, tuple(readers), errors):
+        try:
+            values[name] = readers[name](value)
+        except ValueError as error:
+            errors.append(FieldError(name, f"{error}, got {_printable(value)!r}"))
+    if errors:
+        raise InvalidInput(errors)
+    return values
 
 
 def no_options(parameters: Iterable[tuple[str, str]]) -> None:

@@ -19,6 +19,7 @@ from bentos.fraud.ids import new_id
 from bentos.fraud.metrics import Metrics
 from bentos.fraud.observe.exchange import current_exchange, current_trace
 from bentos.fraud.options import DEFAULT_OPTIONS, Explain, PredictOptions
+from bentos.fraud.records.log import PredictionLog
 from bentos.fraud.scorer import FloatArray, Scorer
 from bentos.fraud.settings import ScoringSettings
 from bentos.fraud.store import FeatureStore
@@ -49,13 +50,22 @@ class Predictor:
         What is counted.
     settings
         Sizes and deadlines.
+    log
+        Keeps predictions; None keeps none.
     """
 
-    def __init__(self, scorer: Scorer, store: FeatureStore, metrics: Metrics, settings: ScoringSettings) -> None:
+    def __init__(
+        self,
+        scorer: Scorer,
+        store: FeatureStore,
+        metrics: Metrics,
+        settings: ScoringSettings,
+        log: PredictionLog | None = None,
+    ) -> None:
         self.scorer = scorer
         self.metrics = metrics
         self._settings = settings
-        self._evaluator = Evaluator(scorer, store, metrics)
+        self._evaluator = Evaluator(scorer, store, metrics, log)
         self._batcher: Batcher[Work] = Batcher(
             self._evaluator.run,
             batch_size=settings.batch_size,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import gc
 import os
@@ -31,6 +32,7 @@ from bentos.fraud.grpc.server import GrpcServer, start_grpc
 from bentos.fraud.http.endpoints import Endpoints
 from bentos.fraud.http.problems import HttpAnswer
 from bentos.fraud.http.requests import request_id_of
+from bentos.fraud.jobs.open import open_supervisor
 from bentos.fraud.observe.lines import LineWriter
 from bentos.fraud.observe.logs import configure_logging
 from bentos.fraud.settings import METRICS_FOLDER_VARIABLE, ScoringSettings
@@ -58,6 +60,7 @@ class FraudDetector:
 
     def __init__(self) -> None:
         self.grpc: GrpcServer | None = None
+        self.supervision: asyncio.Task[None] | None = None
         settings = load_settings(ScoringSettings)
         self.lines = LineWriter(sys.stderr.fileno(), settings.log_buffer_lines)
         # A worker that cannot start says why in its last lines.
@@ -105,6 +108,7 @@ class FraudDetector:
         await application.warm_up()
         if application.settings.grpc_port:
             self.grpc = await start_grpc(application, application.settings)
+        self.supervision = asyncio.create_task(open_supervisor(application.settings, application.database).run())
         # Takes what was built at start out of the collector's sight: walking it stalls requests by 100 ms and more.
         gc.collect()
         gc.freeze()
@@ -114,6 +118,9 @@ class FraudDetector:
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def close(self) -> None:
         """Give back what is held open."""
+        if self.supervision is not None:
+            self.supervision.cancel()
+            await asyncio.gather(self.supervision, return_exceptions=True)
         if self.grpc is not None:
             await self.grpc.stop(self.endpoints.application.settings.grpc_grace_seconds)
         await self.endpoints.application.close()

@@ -10,6 +10,7 @@ import pytest
 from bentos.core.answers import Explanation, Prediction
 from bentos.core.errors import ConfigError, InvalidInput
 from bentos.core.features import FEATURE_NAMES
+from bentos.core.records import Label, LabelOutcome
 from tests.client.variants import AnyClient, Service, Transport
 from tests.fraud.requests import transaction, transaction_json
 
@@ -110,6 +111,26 @@ def test_more_rows_than_a_call_takes(client: AnyClient) -> None:
     rows = [bad] * 9_999 + [transaction_json(), bad, transaction_json()]
     results = client.predict_many(rows, record=False)
     assert [index for index, result in enumerate(results) if isinstance(result, Prediction)] == [9_999, 10_001]
+
+
+def test_labels_are_taken_in_order(client: AnyClient) -> None:
+    known, unknown = _new_customer(), _new_customer()
+    label = {"transaction_id": known, "label": "fraud", "source": "chargeback"}
+    future = "2199-01-01T00:00:00Z"
+    results = client.feedback(
+        [label, {**label, "label": "stolen"}, {**label, "label_time": future}, Label(**label), "nonsense"]
+    )
+    assert [str(result) for result in results if not isinstance(result, LabelOutcome)] == [
+        "label: Input should be 'fraud' or 'legitimate'",
+        "label_time: lies in the future; a label tells what is known already",
+        "label: must be a Label or a mapping",
+    ]
+    expected = {"transaction_id": known, "label": "fraud", "pending": True}
+    assert results[0] == LabelOutcome(outcome="recorded", **expected)
+    assert results[3] == LabelOutcome(outcome="unchanged", **expected)
+    many = [{"transaction_id": f"{unknown}-{number}", "label": "legitimate"} for number in range(1001)]
+    assert {result.outcome for result in client.feedback(many)} == {"recorded"}
+    assert client.feedback([]) == []
 
 
 def test_a_frame_comes_back_with_its_index(client: AnyClient) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from bentos.client import AsyncFraudClient, FraudClient
 
-CALLS = ["__init__", "predict", "explain", "predict_many", "predict_frame", "health", "model"]
+JOB_CALLS = ["predict_batch", "job_status", "job_wait", "job_result", "job_download", "job_cancel"]
+CALLS = ["__init__", "predict", "explain", "predict_many", "predict_frame", "feedback", *JOB_CALLS, "health", "model"]
 
 
 def _public(kind: type) -> list[str]:

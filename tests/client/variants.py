@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
@@ -30,6 +31,14 @@ class Service:
 
     http: str
     grpc: str
+
+
+@dataclass(frozen=True)
+class JobsService:
+    """A running service that does batch jobs, and a folder that their URIs may lead to."""
+
+    http: str
+    folder: Path
 
 
 def variant_name(variant: tuple[Transport, bool]) -> str:

@@ -13,10 +13,12 @@ import pytest
 
 from bentos.fraud.application import Application
 from bentos.fraud.http.endpoints import Endpoints
+from bentos.fraud.records.database import upgrade
 from bentos.fraud.settings import ScoringSettings
 from tests.fraud.artifacts import make_champion
 from tests.fraud.blocking import BlockingPredictor, running_application
-from tests.fraud.server import Server, environment, free_port, running_server
+from tests.fraud.server import Server, environment, running_server
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +61,8 @@ def runner() -> Iterator[asyncio.Runner]:
 def application(home: Path, runner: asyncio.Runner) -> Iterator[Application]:
     """A worker's parts, with an empty feature store."""
     # A machine that is busy with other tests is no reason to refuse.
-    settings = ScoringSettings(home=home, deadline_milliseconds=60_000)
+    settings = ScoringSettings(home=home, deadline_milliseconds=60_000, job_processes=0)
+    upgrade(settings)
     with running_application(settings, runner) as opened:
         yield opened
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0
@@ -44,6 +45,8 @@ def environment(home: Path, *, workers: int = 1, **settings: str) -> dict[str, s
         "BENTOML_DO_NOT_TRACK": "true",
         # Servers of several tests run side by side; who needs gRPC names a port.
         "FRAUD_GRPC_PORT": "0",
+        # Who has jobs done asks for the process that does them.
+        "FRAUD_JOB_PROCESSES": "0",
         # A machine that is busy with other tests is no reason to refuse.
         "FRAUD_DEADLINE_MILLISECONDS": "60000",
         # BentoML reports it when this is set.
@@ -113,11 +116,3 @@ def _stop(process: subprocess.Popen[str]) -> None:
         # The server leads its own session, so that this ends its workers and nothing else.
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as candidate:
-        candidate.bind(("127.0.0.1", 0))
-        port: int = candidate.getsockname()[1]
-        return port

@@ -34,6 +34,7 @@ def test_metrics_have_their_names_and_labels() -> None:
     registry = CollectorRegistry()
     metrics = declare_metrics(registry, MODEL, "champion", "d1")
     metrics.count_request("http", "predict", "200")
+    metrics.count_label("fraud", "block", ("fraud_detector", "7", "champion"))
     families = {
         family.name: family
         for family in text_string_to_metric_families(scrape(registry, None).decode())
@@ -55,6 +56,8 @@ def test_metrics_have_their_names_and_labels() -> None:
         "fraud_feature_age_seconds",
         "fraud_log_lines_dropped",
         "fraud_model_info",
+        "fraud_labels",
+        "fraud_log_dropped",
     }
     for name, family in families.items():
         assert family.samples

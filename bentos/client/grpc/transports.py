@@ -37,7 +37,7 @@ class GrpcTransport:
     def send(self, attempt: Attempt) -> Reply:
         call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(attempt.target)
         try:
-            return call(attempt.payload or b"", timeout=attempt.timeout_seconds, metadata=_metadata(attempt, self._key))
+            return call(_message(attempt), timeout=attempt.timeout_seconds, metadata=_metadata(attempt, self._key))
         except grpc.RpcError as error:
             return _lost(self._address, error)
 
@@ -61,13 +61,18 @@ class AsyncGrpcTransport:
         call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(attempt.target)
         try:
             return await call(
-                attempt.payload or b"", timeout=attempt.timeout_seconds, metadata=_metadata(attempt, self._key)
+                _message(attempt), timeout=attempt.timeout_seconds, metadata=_metadata(attempt, self._key)
             )
         except grpc.RpcError as error:
             return _lost(self._address, error)
 
     async def close(self) -> None:
         await self._channel.close()
+
+
+def _message(attempt: Attempt) -> bytes:
+    # Files go over HTTP only.
+    return attempt.payload if isinstance(attempt.payload, bytes) else b""
 
 
 def _target(address: Address) -> str:

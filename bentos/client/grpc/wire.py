@@ -9,10 +9,11 @@ from typing import Any, Final, TypeVar
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
-from bentos.client.exchange import Exchange, Explain, Failure, RowResult
+from bentos.client.exchange import Exchange, Explain, Failure, LabelResult, RowResult
 from bentos.client.faults import BY_GRPC, made
 from bentos.core.answers import Explanation, Prediction
 from bentos.core.errors import ConfigError, FieldError, FraudError
+from bentos.core.records import Label, LabelOutcome, LabelValue
 from bentos.core.transaction import Transaction
 from bentos.protos._generated.fraud.v1 import fraud_pb2 as pb
 
@@ -28,6 +29,10 @@ _EXPLAIN: Final[dict[Explain, pb.Explain.ValueType]] = {
     "none": pb.EXPLAIN_NONE,
     "flagged": pb.EXPLAIN_FLAGGED,
     "all": pb.EXPLAIN_ALL,
+}
+_LABEL: Final[dict[LabelValue, pb.LabelValue.ValueType]] = {
+    "fraud": pb.LABEL_VALUE_FRAUD,
+    "legitimate": pb.LABEL_VALUE_LEGITIMATE,
 }
 _RETRYABLE: Final = {"RESOURCE_EXHAUSTED", "UNAVAILABLE"}
 
@@ -50,11 +55,30 @@ class GrpcWire:
         message = pb.PredictManyRequest(transactions=rows, explain=_EXPLAIN[explain], record=record)
         return Exchange(_method("PredictMany"), message.SerializeToString(), _reader(pb.PredictManyResponse, _results))
 
+    def feedback(self, labels: Sequence[Label]) -> Exchange[list[LabelResult]]:
+        message = pb.FeedbackRequest(labels=[_label(label) for label in labels])
+        return Exchange(_method("Feedback"), message.SerializeToString(), _reader(pb.FeedbackResponse, _outcomes))
+
     def health(self) -> Exchange[Any]:
         raise _http_only("health")
 
     def model(self) -> Exchange[Any]:
         raise _http_only("model")
+
+    def predict_batch(self, *_: object) -> Exchange[Any]:
+        raise _http_only("predict_batch")
+
+    def predict_uri(self, *_: object) -> Exchange[Any]:
+        raise _http_only("predict_batch")
+
+    def job_status(self, *_: object) -> Exchange[Any]:
+        raise _http_only("job_status")
+
+    def job_cancel(self, *_: object) -> Exchange[Any]:
+        raise _http_only("job_cancel")
+
+    def job_result(self, *_: object) -> Exchange[Any]:
+        raise _http_only("job_result")
 
 
 def failure_of(code: str, detail: str, trailers: Mapping[str, str | bytes]) -> Failure:
@@ -151,6 +175,28 @@ def _results(message: pb.PredictManyResponse) -> list[RowResult]:
         _row_error(result.error) if result.HasField("error") else _prediction(result.prediction)
         for result in message.results
     ]
+
+
+def _label(label: Label) -> pb.Label:
+    label_time = None if label.label_time is None else label.label_time.isoformat()
+    return pb.Label(**{**dict(label), "label": _LABEL[label.label], "label_time": label_time})
+
+
+def _outcomes(message: pb.FeedbackResponse) -> list[LabelResult]:
+    return [
+        _row_error(result.error) if result.HasField("error") else _outcome(result.outcome) for result in message.results
+    ]
+
+
+def _outcome(message: pb.LabelOutcome) -> LabelOutcome:
+    return LabelOutcome.model_validate(
+        {
+            "transaction_id": message.transaction_id,
+            "label": pb.LabelValue.Name(message.label).removeprefix("LABEL_VALUE_").lower(),
+            "outcome": pb.LabelOutcome.Outcome.Name(message.outcome).removeprefix("OUTCOME_").lower(),
+            "pending": message.pending,
+        }
+    )
 
 
 def _row_error(error: pb.RowError) -> FraudError:

@@ -7,14 +7,19 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from math import ceil
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 from pydantic import ValidationError
+from pydantic_core import to_json
 
-from bentos.client.exchange import Exchange, Explain, Failure, RowResult
+from bentos.client.exchange import Exchange, Explain, Failure, LabelResult, RowResult
 from bentos.client.faults import BY_HTTP, made
 from bentos.core.answers import Explanation, Health, ManyPredictions, Prediction, Problem, ProblemField, RowProblem
 from bentos.core.errors import FieldError, FraudError, Overloaded
+from bentos.core.jobs import Job, ResultForm, SourceForm
+from bentos.core.records import Label, LabelOutcomes
 from bentos.core.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -27,6 +32,12 @@ _RETRYABLE: Final = {
     HTTPStatus.BAD_GATEWAY,
     HTTPStatus.SERVICE_UNAVAILABLE,
     HTTPStatus.GATEWAY_TIMEOUT,
+}
+
+_CONTENT_TYPES: Final[dict[SourceForm, str]] = {
+    "csv": "text/csv",
+    "parquet": "application/vnd.apache.parquet",
+    "jsonl": "application/x-ndjson",
 }
 
 
@@ -45,11 +56,36 @@ class HttpWire:
         body = b'{"transactions":[' + b",".join(map(_json, transactions)) + b"]}"
         return Exchange(f"/predict_many{_query(explain, record)}", body, _results)
 
+    def feedback(self, labels: Sequence[Label]) -> Exchange[list[LabelResult]]:
+        body = b"[" + b",".join(label.model_dump_json(exclude_none=True).encode() for label in labels) + b"]"
+        return Exchange("/feedback", body, _outcomes)
+
     def health(self) -> Exchange[Health]:
         return Exchange("/health", None, _health)
 
     def model(self) -> Exchange[ModelCard]:
         return Exchange("/model", None, _model_card)
+
+    def predict_batch(
+        self, payload: bytes | Path, form: SourceForm, explain: Explain, result_form: ResultForm
+    ) -> Exchange[Job]:
+        target = f"/predict_batch?explain={explain}&format={result_form}"
+        return Exchange(target, payload, _job, _CONTENT_TYPES[form])
+
+    def predict_uri(
+        self, uri: str, form: SourceForm | None, explain: Explain, result_form: ResultForm
+    ) -> Exchange[Job]:
+        named = {"uri": uri} if form is None else {"uri": uri, "format": form}
+        return Exchange(f"/predict_batch?explain={explain}&format={result_form}", to_json(named), _job)
+
+    def job_status(self, job_id: str) -> Exchange[Job]:
+        return Exchange(f"/job_status/{quote(job_id, safe='')}", None, _job)
+
+    def job_cancel(self, job_id: str) -> Exchange[Job]:
+        return Exchange(f"/job_cancel/{quote(job_id, safe='')}", b"", _job)
+
+    def job_result(self, job_id: str, form: ResultForm, save_to: Path | None) -> Exchange[bytes]:
+        return Exchange(f"/job_result/{quote(job_id, safe='')}?format={form}", None, bytes, save_to=save_to)
 
 
 def failure_of(status: int, headers: Mapping[str, str], body: bytes) -> Failure:
@@ -84,6 +120,10 @@ def _health(body: bytes) -> Health:
     return Health.model_validate_json(body, extra="ignore")
 
 
+def _job(body: bytes) -> Job:
+    return Job.model_validate_json(body, extra="ignore")
+
+
 def _model_card(body: bytes) -> ModelCard:
     from bentos.core.artifact import ModelCard
 
@@ -92,6 +132,11 @@ def _model_card(body: bytes) -> ModelCard:
 
 def _results(body: bytes) -> list[RowResult]:
     results = ManyPredictions.model_validate_json(body, extra="ignore").results
+    return [_row_error(result) if isinstance(result, RowProblem) else result for result in results]
+
+
+def _outcomes(body: bytes) -> list[LabelResult]:
+    results = LabelOutcomes.model_validate_json(body, extra="ignore").results
     return [_row_error(result) if isinstance(result, RowProblem) else result for result in results]
 
 

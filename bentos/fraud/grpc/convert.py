@@ -90,8 +90,8 @@ def read_transaction(message: fraud_pb2.Transaction, prefix: str = "") -> Transa
         raise InvalidInput(field_errors(error, prefix)) from error
 
 
-def readable_id(message: fraud_pb2.Transaction) -> str | None:
-    """The id of a transaction that may be wrong, if it has one that can be repeated to the caller."""
+def readable_id(message: fraud_pb2.Transaction | fraud_pb2.Label) -> str | None:
+    """The id of a row that may be wrong, if it has one that can be repeated to the caller."""
     given = message.transaction_id
     return given if given and len(given) <= _MAXIMUM_ID and given.isprintable() else None
 

@@ -15,6 +15,7 @@ from bentos.fraud.access.tls import Tls
 from bentos.fraud.application import Application
 from bentos.fraud.grpc import fraud_service, health, inference, reflection
 from bentos.fraud.grpc.calls import Call
+from bentos.fraud.grpc.feedback import FeedbackService
 from bentos.fraud.grpc.fraud_service import FraudService
 from bentos.fraud.grpc.heads import Head, read_head
 from bentos.fraud.grpc.health import HealthService
@@ -155,6 +156,7 @@ async def start_grpc(application: Application, settings: ScoringSettings) -> Grp
     health_service = HealthService(services)
     methods = {
         **FraudService(predictor, application.observer).methods(settings),
+        **FeedbackService(application.records).methods(),
         **InferenceService(DataPlane(predictor)).methods(settings),
         **health_service.methods(),
         **ReflectionService(services, descriptor_pool.Default()).methods(),

@@ -17,7 +17,7 @@ from bentos.fraud.crowds import refuse_crowded
 from bentos.fraud.http.problems import described
 from bentos.fraud.predictor import MAXIMUM_ROWS
 
-__all__ = ["ManyRow", "read_transactions", "write_results"]
+__all__ = ["ManyRow", "read_transactions", "readable_id", "row_problem", "write_results"]
 
 _FIELD: Final = "transactions"
 #: Rows between two looks at the loop, about a millisecond.
@@ -68,11 +68,12 @@ def _row(index: int, item: object) -> ManyRow:
     try:
         transaction = Transaction.model_validate(item)
     except ValidationError as error:
-        return ManyRow(InvalidInput(field_errors(error, f"{_FIELD}.{index}.")), _readable_id(item))
+        return ManyRow(InvalidInput(field_errors(error, f"{_FIELD}.{index}.")), readable_id(item))
     return ManyRow(transaction, transaction.transaction_id)
 
 
-def _readable_id(item: object) -> str | None:
+def readable_id(item: object) -> str | None:
+    """The transaction_id of a row that may be wrong, if it has one that can be repeated to the caller."""
     given = item.get("transaction_id") if isinstance(item, dict) else None
     return given if isinstance(given, str) and len(given) <= 128 and given.isprintable() else None
 
@@ -90,14 +91,14 @@ async def write_results(rows: Sequence[ManyRow], results: Sequence[Prediction | 
 def _written(rows: Sequence[ManyRow], results: Sequence[Prediction | FraudError]) -> Iterator[str]:
     for row, result in zip(rows, results, strict=True):
         if isinstance(result, FraudError):
-            wire, detail, fields = described(result)
-            problem = RowProblem(
-                status=wire.http.value,
-                title=wire.title,
-                detail=detail,
-                transaction_id=row.transaction_id,
-                errors=fields,
-            )
-            yield problem.model_dump_json()
+            yield row_problem(result, row.transaction_id).model_dump_json()
         else:
             yield result.model_dump_json()
+
+
+def row_problem(error: FraudError, transaction_id: str | None) -> RowProblem:
+    """What is wrong with one row of several."""
+    wire, detail, fields = described(error)
+    return RowProblem(
+        status=wire.http.value, title=wire.title, detail=detail, transaction_id=transaction_id, errors=fields
+    )

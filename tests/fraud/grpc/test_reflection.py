@@ -25,7 +25,7 @@ def test_a_tool_learns_services_and_messages(channel: grpc.Channel) -> None:
     database = ProtoReflectionDescriptorDatabase(channel)
     assert {"fraud.v1.FraudService", "grpc.health.v1.Health"} <= set(database.get_services())
     service = DescriptorPool(database).FindServiceByName("fraud.v1.FraudService")
-    assert [method.name for method in service.methods] == ["Predict", "Explain", "PredictMany"]
+    assert [method.name for method in service.methods] == ["Predict", "Explain", "PredictMany", "Feedback"]
     assert (
         "amount"
         in service.methods_by_name["Explain"].input_type.fields_by_name["transaction"].message_type.fields_by_name

@@ -49,6 +49,11 @@ class FraudServiceStub:
                 request_serializer=fraud_dot_v1_dot_fraud__pb2.PredictManyRequest.SerializeToString,
                 response_deserializer=fraud_dot_v1_dot_fraud__pb2.PredictManyResponse.FromString,
                 _registered_method=True)
+        self.Feedback = channel.unary_unary(
+                '/fraud.v1.FraudService/Feedback',
+                request_serializer=fraud_dot_v1_dot_fraud__pb2.FeedbackRequest.SerializeToString,
+                response_deserializer=fraud_dot_v1_dot_fraud__pb2.FeedbackResponse.FromString,
+                _registered_method=True)
 
 
 class FraudServiceServicer:
@@ -75,6 +80,14 @@ class FraudServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Feedback(self, request, context):
+        """Takes labels: what transactions turned out to be. What is answered is on disk; a label that comes again changes
+        nothing. A wrong one gets its own error, the others are taken.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FraudServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -92,6 +105,11 @@ def add_FraudServiceServicer_to_server(servicer, server):
                     servicer.PredictMany,
                     request_deserializer=fraud_dot_v1_dot_fraud__pb2.PredictManyRequest.FromString,
                     response_serializer=fraud_dot_v1_dot_fraud__pb2.PredictManyResponse.SerializeToString,
+            ),
+            'Feedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.Feedback,
+                    request_deserializer=fraud_dot_v1_dot_fraud__pb2.FeedbackRequest.FromString,
+                    response_serializer=fraud_dot_v1_dot_fraud__pb2.FeedbackResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -175,6 +193,33 @@ class FraudService:
             '/fraud.v1.FraudService/PredictMany',
             fraud_dot_v1_dot_fraud__pb2.PredictManyRequest.SerializeToString,
             fraud_dot_v1_dot_fraud__pb2.PredictManyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Feedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fraud.v1.FraudService/Feedback',
+            fraud_dot_v1_dot_fraud__pb2.FeedbackRequest.SerializeToString,
+            fraud_dot_v1_dot_fraud__pb2.FeedbackResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,1 @@
+"""Batch jobs: files in, scores out, in chunks that survive any kill."""

@@ -1,0 +1,158 @@
+"""The process that does jobs: beside a server, or alone."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from bentos.core.errors import Unavailable
+from bentos.core.features.pseudonyms import Pseudonyms
+from bentos.fraud.application import load_artifact
+from bentos.fraud.bulk.pipeline import Pipeline
+from bentos.fraud.jobs.embedded import hold_presence
+from bentos.fraud.jobs.heart import Heart
+from bentos.fraud.jobs.leases import Leases
+from bentos.fraud.jobs.open import Places, open_files, open_sweeper, store_name
+from bentos.fraud.jobs.quick import quick_folder
+from bentos.fraud.jobs.runner import Runner
+from bentos.fraud.jobs.sweeper import Sweeper
+from bentos.fraud.jobs.waker import Waker, wake
+from bentos.fraud.records.database import Database, open_database
+from bentos.fraud.scorer import Scorer
+from bentos.fraud.settings import ScoringSettings
+from bentos.fraud.store import open_store
+
+__all__ = ["Parts", "open_parts", "run", "work"]
+
+#: Between two looks at the database of who is not woken.
+_LOOK_SECONDS: Final = 2.0
+#: How long a process may take to leave off once its server is gone.
+_ORPHAN_SECONDS: Final = 10.0
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a process of jobs holds open, so that a small job takes no longer than its rows."""
+
+    database: Database
+    leases: Leases
+    runner: Runner
+    sweeper: Sweeper
+
+
+@contextlib.contextmanager
+def open_parts(settings: ScoringSettings, stopping: threading.Event) -> Iterator[Parts]:
+    """Model, store, database and files, until the block ends.
+
+    Raises
+    ------
+    FraudError
+        When one of them cannot be opened.
+    """
+    with contextlib.ExitStack() as stack:
+        database = open_database(settings)
+        stack.callback(database.close)
+        store = open_store(settings)
+        stack.callback(store.close)
+        scorer = Scorer(load_artifact(settings), threads=settings.inference_threads)
+        pseudonyms = Pseudonyms(settings.pseudonym_key.get_secret_value())
+        leases = Leases(database, settings.job_lease_seconds, settings.job_small_bytes)
+        files = open_files(settings, f"worker-{os.getpid()}")
+        heart = Heart(leases, settings.job_lease_seconds, stopping)
+        pipeline = Pipeline(scorer, store, pseudonyms, settings)
+        quick = stack.enter_context(quick_folder())
+        runner = Runner(pipeline, leases, files, heart, settings.job_attempts, store_name(settings), quick)
+        yield Parts(database, leases, runner, open_sweeper(settings, database, files))
+
+
+def work(settings: ScoringSettings, lane: int, stopping: threading.Event) -> None:
+    """Do jobs until told to stop.
+
+    Parameters
+    ----------
+    settings
+        Of the service.
+    lane
+        Number of this process among those of its server; the first sweeps and, when it is not alone, leaves large jobs
+        to the others.
+    stopping
+        Set to end it; what runs is left off soon, and goes on elsewhere.
+    """
+    places = Places(settings.home)
+    waker = Waker(places.pipe)
+    presence = hold_presence(places.presence)
+    small_only = lane == 0 and settings.job_processes > 1
+    with open_parts(settings, stopping) as parts:
+        _LOGGER.info("ready for jobs")
+        while not stopping.is_set():
+            if not _turn(parts, sweeps=lane == 0, small_only=small_only):
+                waker.wait(_LOOK_SECONDS)
+    waker.close()
+    del presence
+
+
+def _turn(parts: Parts, *, sweeps: bool, small_only: bool) -> bool:
+    """Do what comes next; whether there was anything, and no trouble."""
+    try:
+        works = parts.leases.claim_next(small_only=small_only)
+        parts.runner.run(works)
+    except Unavailable as error:
+        _LOGGER.warning("jobs wait: %s", error)
+        return False
+    if sweeps:
+        parts.sweeper.sweep_if_due()
+    return bool(works)
+
+
+def stop_on_signals(stop: Callable[[], None]) -> None:
+    """Let SIGTERM and SIGINT end the work."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop())
+
+
+def stop_with_server(stop: Callable[[], None]) -> None:
+    """Let the end of standard input end the work: only the server holds its other end, and loses it however it ends."""
+
+    def watch() -> None:
+        while os.read(sys.stdin.fileno(), 1):
+            pass
+        stop()
+        # Whoever takes over waits for nothing but the leases.
+        time.sleep(_ORPHAN_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="job-server", daemon=True).start()
+
+
+def run(settings: ScoringSettings, lane: int, *, beside_server: bool) -> None:
+    """Be a process of jobs.
+
+    Parameters
+    ----------
+    settings
+        Of the service.
+    lane
+        See :func:`work`.
+    beside_server
+        Whether a server started it, through whose pipe it learns that the server ended.
+    """
+    stopping, pipe = threading.Event(), Places(settings.home).pipe
+
+    def stop() -> None:
+        stopping.set()
+        wake(pipe)
+
+    os.nice(settings.job_nice)
+    stop_on_signals(stop)
+    if beside_server:
+        stop_with_server(stop)
+    work(settings, lane, stopping)

@@ -1,0 +1,1 @@
+"""What is kept of every prediction and label: written in batches, joined, expired, erased."""

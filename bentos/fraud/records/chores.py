@@ -1,0 +1,203 @@
+"""What is done beside requests: a thread of each worker, of which one at a time does what is to be done once for all.
+
+That one tells the feature store of labels, joins what was overlooked, counts quality and removes what is too old. Every
+worker looks whether the database answers, and shows the quality that was counted last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from bentos.core.errors import FraudError, Unavailable
+from bentos.fraud.records.database import Database, upgrade
+from bentos.fraud.records.identifiers import Identifiers
+from bentos.fraud.records.labels import Applied
+from bentos.fraud.records.leases import CHORES, Lease
+from bentos.fraud.records.outbox import Outbox
+from bentos.fraud.records.pending import any_overlooked, join_left
+from bentos.fraud.records.quality import ModelKey, Quality, count_quality, keep_quality, kept_quality
+from bentos.fraud.records.retention import expire
+from bentos.fraud.records.settings import RecordsSettings
+from bentos.fraud.records.tables import LEASES
+
+__all__ = ["Chores"]
+
+_LOOK_SECONDS: Final = 1.0
+_RETRY_SECONDS: Final = 10.0
+_JOIN_SECONDS: Final = 5.0
+_JOINED_ROWS: Final = 1000
+_PAUSE_SECONDS: Final = 0.05
+_DAY: Final = 86_400_000_000
+_LOGGER = logging.getLogger(__name__)
+
+
+class Chores:
+    """The thread of one worker.
+
+    Parameters
+    ----------
+    database
+        Of the records.
+    outbox
+        Tells the feature store.
+    identifiers
+        How customers and merchants are written.
+    settings
+        How often what is done.
+    on_joined
+        Told of labels that had waited; in this thread.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        outbox: Outbox,
+        identifiers: Identifiers,
+        settings: RecordsSettings,
+        on_joined: Callable[[list[Applied]], None],
+    ) -> None:
+        self._database = database
+        self._outbox = outbox
+        self._identifiers = identifiers
+        self._settings = settings
+        self._on_joined = on_joined
+        #: As it was counted last, by whoever did it.
+        self.quality: Mapping[ModelKey, Quality] = {}
+        self._lease = Lease(database, CHORES)
+        self._ready = False
+        self._due: dict[str, float] = {}
+        self._wrong: dict[str, str] = {}
+        self._woken = threading.Event()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="records-chores", daemon=True)
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong, None when nothing is."""
+        return next(iter(self._wrong.values()), None)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look now: there is something to tell the feature store."""
+        self._woken.set()
+
+    def stop(self, timeout_seconds: float) -> None:
+        """End it, and wait until it has."""
+        self._stopped.set()
+        self._woken.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_seconds)
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            self._look()
+            self._woken.wait(_LOOK_SECONDS)
+            self._woken.clear()
+        with contextlib.suppress(SQLAlchemyError):
+            self._lease.release()
+
+    def _look(self) -> None:
+        try:
+            self._get_ready()
+            held = self._lease.hold()
+            if self._is_due("quality shown", self._settings.quality_interval_seconds):
+                with self._database.read() as connection:
+                    self.quality = kept_quality(connection)
+            self._wrong.pop("database", None)
+        except (SQLAlchemyError, FraudError) as error:
+            self._tell("database", "the records database cannot be used", error)
+            return
+        except Exception as error:
+            self._tell("database", "the records cannot be looked after", error)
+            _LOGGER.exception("the records cannot be looked after")
+            return
+        if held:
+            self._do("features", "labels cannot reach the feature store", self._deliver)
+            settings = self._settings
+            self._do("labels", "labels cannot be joined", self._join, _JOIN_SECONDS)
+            self._do("quality", "quality cannot be counted", self._count, settings.quality_interval_seconds)
+            self._do("retention", "old records cannot be removed", self._expire, settings.retention_interval_seconds)
+        else:
+            for name in ("features", "labels", "quality", "retention"):
+                self._wrong.pop(name, None)
+
+    def _get_ready(self) -> None:
+        with contextlib.suppress(SQLAlchemyError), self._database.read() as connection:
+            connection.execute(select(LEASES.c.until)).close()
+            self._ready = True
+            return
+        if not self._ready:
+            # The database was down when the server started. Alembic is heavy: no worker loads it without need.
+            upgrade(self._settings)
+            self._ready = True
+            return
+        raise Unavailable("it does not answer")
+
+    def _do(self, name: str, complaint: str, work: Callable[[], None], interval: float = 0.0) -> None:
+        if self._stopped.is_set() or not self._is_due(name, interval):
+            return
+        try:
+            work()
+            self._wrong.pop(name, None)
+        except Exception as error:
+            self._tell(name, complaint, error)
+            self._due[name] = time.monotonic() + min(interval, _RETRY_SECONDS)
+            if not isinstance(error, SQLAlchemyError | Unavailable):
+                _LOGGER.exception(complaint)
+
+    def _tell(self, name: str, complaint: str, error: Exception) -> None:
+        # An error of SQLAlchemy holds values, and one of the driver where the database is.
+        detail = str(error) if isinstance(error, FraudError) else type(error).__name__
+        if name not in self._wrong:
+            _LOGGER.warning("%s: %s", complaint, detail)
+        self._wrong[name] = f"{complaint}: {detail}"
+
+    def _is_due(self, name: str, interval: float) -> bool:
+        now = time.monotonic()
+        if now < self._due.get(name, 0.0):
+            return False
+        self._due[name] = now + interval
+        return True
+
+    def _deliver(self) -> None:
+        while not self._stopped.is_set() and self._outbox.deliver():
+            self._lease.hold()
+
+    def _join(self) -> None:
+        with self._database.read() as connection:
+            if not any_overlooked(connection):
+                return
+        with self._database.begin() as connection:
+            joined = join_left(connection, self._identifiers, _JOINED_ROWS)
+        if joined:
+            self._on_joined(joined)
+
+    def _count(self) -> None:
+        since = time.time_ns() // 1000 - int(self._settings.quality_window_days * _DAY)
+        with self._database.read() as connection:
+            found = count_quality(connection, since)
+            if found == kept_quality(connection):
+                return
+        with self._database.begin() as connection:
+            keep_quality(connection, found)
+        self.quality = found
+
+    def _expire(self) -> None:
+        removed = expire(self._database, self._settings, time.time_ns() // 1000, self._pause)
+        if removed.predictions or removed.labels:
+            _LOGGER.info("removed %d predictions and %d labels", removed.predictions, removed.labels)
+
+    def _pause(self) -> bool:
+        self._lease.hold()
+        return self._stopped.wait(_PAUSE_SECONDS)

@@ -1,0 +1,145 @@
+"""``python -m bentos.fraud records``: quality, erasure, retention, state."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bentos.core.settings import load_settings
+from bentos.fraud.records.settings import RecordsSettings
+
+if TYPE_CHECKING:
+    from bentos.fraud.records.database import Database
+    from bentos.fraud.records.quality import ModelKey, Quality
+
+__all__ = ["records"]
+
+_DAY = 86_400_000_000
+#: Beyond the pause between two writes of a server's log.
+_MARGIN_SECONDS = 1.0
+
+
+@click.group("records")
+def records() -> None:
+    """Predictions and labels in the database that FRAUD_RECORDS_URL chooses; a server may run meanwhile."""
+
+
+@records.command()
+@click.option("--days", type=click.FloatRange(min=0, min_open=True), help="Age of the predictions that count.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def quality(days: float | None, as_json: bool) -> None:
+    """How good decisions were, for each model version, by the labels that came in.
+
+    An alert is a decision to review or to block. Only labelled transactions count, and what was blocked rarely gets
+    a label.
+    """
+    from bentos.fraud.records.quality import count_quality
+
+    with _opened() as (database, settings):
+        span = settings.quality_window_days if days is None else days
+        with database.read() as connection:
+            found = count_quality(connection, time.time_ns() // 1000 - int(span * _DAY))
+    if as_json:
+        click.echo(json.dumps([_facts(model, result) for model, result in found.items()]))
+        return
+    click.echo(f"predictions of the last {span:g} days")
+    click.echo(
+        f"{'model':<32} {'role':<10} {'labelled':>9} {'frauds':>7} {'precision':>10} {'of blocks':>10} {'recall':>7}"
+    )
+    for model, result in found.items():
+        shares = (result.precision, result.block_precision, result.recall)
+        precision, of_blocks, recall = ("-" if share != share else f"{share:.3f}" for share in shares)  # noqa: PLR0124
+        name = f"{model.name} {model.version}"
+        click.echo(
+            f"{name:<32} {model.role:<10} {result.labelled:>9,} {result.frauds:>7,} {precision:>10} {of_blocks:>10}"
+            f" {recall:>7}"
+        )
+
+
+def _facts(model: ModelKey, result: Quality) -> dict[str, Any]:
+    shares = {name: getattr(result, name) for name in ("precision", "block_precision", "recall")}
+    return {
+        "model_name": model.name,
+        "model_version": model.version,
+        "role": model.role,
+        "labelled": result.labelled,
+        "frauds": result.frauds,
+        # JSON has no NaN.
+        **{name: None if share != share else share for name, share in shares.items()},  # noqa: PLR0124
+    }
+
+
+@records.command()
+def status() -> None:
+    """Show what is kept and whether the database works."""
+    from bentos.fraud.records.office import open_identifiers
+    from bentos.fraud.records.queries import Queries
+
+    with _opened() as (database, settings):
+        click.echo(f"database          {'SQLite' if database.is_sqlite else 'PostgreSQL'}")
+        for name, count in Queries(database, open_identifiers(settings)).status().items():
+            click.echo(f"{name:<17} {count:,}")
+
+
+@records.command()
+@click.option("--customer", help="Whose predictions, labels and features are forgotten.")
+@click.option("--transaction", "transactions", multiple=True, help="Whose label is forgotten, predicted or not.")
+def erase(customer: str | None, transactions: tuple[str, ...]) -> None:
+    """Forget a customer, or the labels of transactions.
+
+    A label whose transaction was never predicted tells nothing of its customer: name the transaction to forget it.
+    """
+    from bentos.fraud.records.office import open_identifiers
+    from bentos.fraud.records.retention import Removed, erase_customer, erase_labels
+
+    if not customer and not transactions:
+        raise click.UsageError("name who is forgotten: --customer, or --transaction")
+    with _opened() as (database, settings):
+        removed = Removed()
+        if customer:
+            identifiers = open_identifiers(settings)
+            removed += erase_customer(database, identifiers, customer)
+            # What a server had still in memory is written by now.
+            time.sleep(settings.prediction_log_interval_milliseconds / 1000 + _MARGIN_SECONDS)
+            removed += erase_customer(database, identifiers, customer)
+        if transactions:
+            removed += erase_labels(database, transactions)
+    click.echo(f"removed {removed.predictions:,} predictions and {removed.labels:,} labels")
+    if customer:
+        found = _erase_features(customer)
+        click.echo(f"features of the customer: {'forgotten' if found else 'not in the store'}")
+
+
+def _erase_features(customer: str) -> bool:
+    from bentos.core.features.history import CUSTOMER
+    from bentos.fraud.store.choice import open_store
+    from bentos.fraud.store.settings import StoreSettings
+
+    with contextlib.closing(open_store(load_settings(StoreSettings))) as store:
+        return store.erase(CUSTOMER, customer)
+
+
+@records.command()
+def expire() -> None:
+    """Remove what is older than the settings say; a server does it every hour."""
+    from bentos.fraud.records import retention
+
+    with _opened() as (database, settings):
+        removed = retention.expire(database, settings, time.time_ns() // 1000, lambda: False)
+    click.echo(f"removed {removed.predictions:,} predictions and {removed.labels:,} labels")
+
+
+@contextlib.contextmanager
+def _opened() -> Iterator[tuple[Database, RecordsSettings]]:
+    from bentos.fraud.records.database import open_database, upgrade
+    from bentos.fraud.records.failures import translated
+
+    settings = load_settings(RecordsSettings)
+    upgrade(settings)
+    with contextlib.closing(open_database(settings)) as database, translated():
+        yield database, settings

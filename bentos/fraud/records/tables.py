@@ -1,0 +1,155 @@
+"""Tables of predictions and labels. Instants are microseconds since 1970 UTC."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from bentos.fraud.records.metadata import METADATA
+
+__all__ = [
+    "CLAIMS",
+    "LABELS",
+    "LABEL_HISTORY",
+    "LABEL_OUTBOX",
+    "LEASES",
+    "PREDICTIONS",
+    "QUALITY",
+]
+
+#: SQLite numbers rows by itself only when the column is exactly INTEGER.
+_NUMBER: Final = BigInteger().with_variant(Integer, "sqlite")
+
+#: One row per transaction and model; the first wins.
+#:
+#: id              ascends roughly with created_at; breaks ties when paging
+#: customer_id     as sent, or in hexadecimal the key of the feature store when ``hashed``; merchant_id likewise
+#: event_time      the transaction's timestamp; offset_seconds keeps the customer's clock
+#: raw_score       NULL when the rules answered, not the model
+#: degraded        names, separated by commas
+#: reasons         JSON; NULL when there are none
+#: features        21 float64, little-endian, in the order of FEATURES
+PREDICTIONS: Final = Table(
+    "predictions",
+    METADATA,
+    Column("id", _NUMBER, primary_key=True),
+    Column("transaction_id", String(128), nullable=False),
+    Column("customer_id", String(128), nullable=False),
+    Column("merchant_id", String(128), nullable=False),
+    Column("hashed", Boolean, nullable=False),
+    Column("merchant_category", String(128), nullable=False),
+    Column("amount", Double, nullable=False),
+    Column("event_time", BigInteger, nullable=False),
+    Column("offset_seconds", Integer, nullable=False),
+    Column("score", Double, nullable=False),
+    Column("raw_score", Double),
+    Column("decision", String(8), nullable=False),
+    Column("model_name", Text, nullable=False),
+    Column("model_version", Text, nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("degraded", Text, nullable=False),
+    Column("reasons", Text),
+    Column("features", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("transaction_id", "model_version", "model_name", name="predictions_transaction_unique"),
+    Index("predictions_created", "created_at", "id"),
+    Index("predictions_customer", "customer_id", "created_at", "id"),
+    Index("predictions_merchant", "merchant_id", "created_at", "id"),
+    # What analysts look for is rare; their queue must not walk through all that was approved.
+    Index(
+        "predictions_flagged",
+        "created_at",
+        "id",
+        sqlite_where=text("decision <> 'approve'"),
+        postgresql_where=text("decision <> 'approve'"),
+    ),
+)
+
+#: The label that counts, one row per transaction.
+#:
+#: revision   how often it was changed, from 1; 0 is a place that is taken while its first label is written
+#: pending    whether no prediction of that transaction has been seen
+LABELS: Final = Table(
+    "labels",
+    METADATA,
+    Column("transaction_id", String(128), primary_key=True),
+    Column("label", String(10), nullable=False),
+    Column("label_time", BigInteger, nullable=False),
+    Column("source", String(128)),
+    Column("analyst", String(128)),
+    Column("revision", Integer, nullable=False),
+    Column("pending", Boolean, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Index("labels_pending", "created_at", sqlite_where=text("pending"), postgresql_where=text("pending")),
+)
+
+#: Every label that ever counted.
+LABEL_HISTORY: Final = Table(
+    "label_history",
+    METADATA,
+    Column("transaction_id", String(128), primary_key=True),
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("label", String(10), nullable=False),
+    Column("label_time", BigInteger, nullable=False),
+    Column("source", String(128)),
+    Column("analyst", String(128)),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+#: What the feature store has yet to be told, in order of id.
+#:
+#: event        keys (48 bytes), identity and time (8 bytes each, little-endian) of an EventKey
+#: label_time   NULL takes a label back
+LABEL_OUTBOX: Final = Table(
+    "label_outbox",
+    METADATA,
+    Column("id", _NUMBER, primary_key=True),
+    Column("transaction_id", String(128), nullable=False),
+    Column("event", LargeBinary, nullable=False),
+    Column("label_time", BigInteger),
+)
+
+#: Which analyst looks at a transaction, and until when it is his.
+CLAIMS: Final = Table(
+    "claims",
+    METADATA,
+    Column("transaction_id", String(128), primary_key=True),
+    Column("analyst", String(128), nullable=False),
+    Column("until", BigInteger, nullable=False),
+)
+
+#: What one process does for all, such as telling the feature store: who does it, and until when he is believed to live.
+LEASES: Final = Table(
+    "leases",
+    METADATA,
+    Column("name", String(32), primary_key=True),
+    Column("holder", String(32), nullable=False),
+    Column("until", BigInteger, nullable=False),
+)
+
+#: Labelled predictions of each model by decision and label, as last counted; all workers show them.
+QUALITY: Final = Table(
+    "quality",
+    METADATA,
+    Column("model_name", Text, primary_key=True),
+    Column("model_version", Text, primary_key=True),
+    Column("role", String(16), primary_key=True),
+    Column("decision", String(8), primary_key=True),
+    Column("label", String(10), primary_key=True),
+    Column("transactions", BigInteger, nullable=False),
+)
