@@ -29,6 +29,7 @@ from bentos.fraud.bento.contents import BentoImage
 from bentos.fraud.bento.service_class import ScoringService
 from bentos.fraud.grpc.ports import reserve_port
 from bentos.fraud.grpc.server import GrpcServer, start_grpc
+from bentos.fraud.http.balancing import balance
 from bentos.fraud.http.endpoints import Endpoints
 from bentos.fraud.http.problems import HttpAnswer
 from bentos.fraud.http.requests import request_id_of
@@ -108,6 +109,10 @@ class FraudDetector:
         await application.warm_up()
         if application.settings.grpc_port:
             self.grpc = await start_grpc(application, application.settings)
+        if application.settings.metrics_folder is not None:
+            # gRPC's workers have a socket each.
+            worker = bentoml.server_context.worker_index or 0
+            balance(asyncio.get_running_loop(), application.settings.metrics_folder, worker)
         self.supervision = asyncio.create_task(open_supervisor(application.settings, application.database).run())
         # Takes what was built at start out of the collector's sight: walking it stalls requests by 100 ms and more.
         gc.collect()
