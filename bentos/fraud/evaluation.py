@@ -122,8 +122,7 @@ class Evaluator:
         self._explain([row for *_, explained in later for row in explained], tally)
         for job, questions, own, _ in later:
             self._answer(job, questions, own, tally)
-        # After the answers, which the loop sends first.
-        jobs[0].future.get_loop().call_soon(tally.count)
+        self._metrics.later.add(tally.count)
 
     async def _looked_up(self, asked: list[tuple[Job[Work], Questions]], tally: Tally) -> tuple[list[Row], FloatArray]:
         asks = [(ask, job.deadline) for job, questions in asked for ask in questions.asks]

@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from bentos.core.answers import Decision, ModelVersion
 from bentos.fraud.observe.distribution import Distribution
+from bentos.fraud.observe.later import Later
 from bentos.fraud.observe.values import MergedValues, share_values
 
 __all__ = ["CONTENT_TYPE", "STAGES", "Metrics", "declare_metrics", "scrape", "share_metrics"]
@@ -61,6 +62,8 @@ class Metrics:
     _requests: Counter
     _model_labels: tuple[str, str, str]
     _by_request: dict[tuple[str, str, str], Counter] = field(default_factory=dict)
+    #: For what can be counted when answers have left.
+    later: Later = field(default_factory=Later)
 
     def count_request(self, transport: str, method: str, code: str) -> None:
         """Count one answered request.

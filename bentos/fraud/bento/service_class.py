@@ -12,9 +12,9 @@ import bentoml
 import yaml
 
 from bentos.fraud.bento import naming
+from bentos.fraud.http.direct import serve_directly
 from bentos.fraud.http.gateway import Gateway
 from bentos.fraud.http.openapi import completed
-from bentos.fraud.http.protocol import bound_heads
 
 __all__ = ["ScoringService"]
 
@@ -37,7 +37,7 @@ class ScoringService(bentoml.Service[Any]):  # type: ignore[misc] # BentoML give
 
     def to_asgi(self, is_main: bool = True) -> Gateway:
         """BentoML's application behind the gateway. What reads requests for it is made afterwards."""
-        bound_heads()
+        serve_directly()
         return Gateway(super().to_asgi(is_main=is_main), lambda: bentoml.get_current_service().endpoints)
 
     def framework_asgi(self) -> Any:

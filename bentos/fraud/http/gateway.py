@@ -20,7 +20,6 @@ from bentos.fraud.http import inference
 from bentos.fraud.http.admission import admit
 from bentos.fraud.http.endpoints import CALLS, Endpoints
 from bentos.fraud.http.inference import InferenceCall, find_call
-from bentos.fraud.http.joined import joined
 from bentos.fraud.http.problems import HttpAnswer, error_answer, refusal
 from bentos.fraud.http.requests import (
     Disconnected,
@@ -33,7 +32,7 @@ from bentos.fraud.http.requests import (
 )
 from bentos.fraud.http.routes import HttpRequest, Route
 
-__all__ = ["Gateway"]
+__all__ = ["CLIENT_LEFT", "Gateway"]
 
 _CALLS: Final = {f"/{call}": call for call in CALLS}
 _PAGES: Final = {
@@ -47,7 +46,7 @@ _PAGES: Final = {
 }
 _TARGETS: Final = {**_CALLS, **_PAGES}
 #: No status of HTTP, but what proxies log for it since nginx.
-_CLIENT_LEFT: Final = "499"
+CLIENT_LEFT: Final = "499"
 _LOGGER = logging.getLogger(__name__)
 #: A call or page by its name, a call of the inference protocol, or routes with what their paths hold.
 Target: TypeAlias = "str | InferenceCall | list[tuple[Route, dict[str, str]]] | None"
@@ -66,16 +65,16 @@ class Gateway:
 
     def __init__(self, framework: ASGIApp, endpoints: Callable[[], Endpoints]) -> None:
         self._framework = framework
-        self._endpoints = endpoints
+        self.endpoints = endpoints
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event of ASGI."""
         if scope["type"] != "http":
             await self._framework(scope, receive, send)
             return
-        headers = header_map(scope)
+        headers = header_map(scope["headers"])
         request_id = request_id_of(headers)
-        endpoints = self._endpoints()
+        endpoints = self.endpoints()
         exchange = endpoints.observer.begin("http", request_id, headers)
         exchange.enter()
         path: str = scope["path"]
@@ -86,7 +85,7 @@ class Gateway:
                 self._answer(endpoints, target, scope, receive, headers, request_id), request_id
             )
         except Disconnected:
-            endpoints.observer.end(exchange, method, _CLIENT_LEFT)
+            endpoints.observer.end(exchange, method, CLIENT_LEFT)
             return
         if answer is None:
             status = await self._pass_on(scope, receive, send, request_id)
@@ -232,6 +231,7 @@ async def _routed(
 
 async def _page(endpoints: Endpoints, page: str) -> HttpAnswer:
     if page == "metrics":
+        endpoints.predictor.metrics.later.run()
         # Merging the workers' files is the one page that takes longer than a request may wait.
         return await run_sync(endpoints.metrics)
     answer: HttpAnswer = getattr(endpoints, page)()
@@ -297,9 +297,8 @@ async def _respond(send: Send, answer: HttpAnswer, request_id: str) -> None:
     if answer.rest is None:
         headers.append((b"content-length", str(len(answer.body)).encode()))
     start: dict[str, Any] = {"type": "http.response.start", "status": answer.status.value, "headers": headers}
-    with joined(send):
-        await send(start)
-        await send({"type": "http.response.body", "body": answer.body, "more_body": answer.rest is not None})
+    await send(start)
+    await send({"type": "http.response.body", "body": answer.body, "more_body": answer.rest is not None})
     if answer.rest is not None:
         async for part in answer.rest:
             await send({"type": "http.response.body", "body": part, "more_body": True})

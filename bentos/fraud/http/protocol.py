@@ -2,19 +2,15 @@
 
 It collects the address, headers and trailers of a request until they are complete, however long they get: 64 MB of
 headers took 500 MB of memory, from somebody who has not yet said who he is. Bodies are limited by who reads them.
-
-uvicorn names its readers in a table, BentoML leaves it the choice: the table is what is changed here, and a test that
-talks to a running server fails when either stops using it.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from uvicorn.config import HTTP_PROTOCOLS
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-__all__ = ["MAXIMUM_HEAD_BYTES", "BoundedProtocol", "bound_heads"]
+__all__ = ["MAXIMUM_HEAD_BYTES", "BoundedProtocol"]
 
 #: Octets that may come without an address and its headers, a part of the body, or the trailers being complete. What is
 #: read at once, up to 256 KiB, comes on top.
@@ -59,8 +55,3 @@ class BoundedProtocol(HttpToolsProtocol):
         """So is a part of the body."""
         self._advanced = True
         super().on_body(body)
-
-
-def bound_heads() -> None:
-    """Make uvicorn read with a limit, in servers that are made from now on."""
-    HTTP_PROTOCOLS["auto"] = f"{__name__}:{BoundedProtocol.__name__}"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from http import HTTPStatus
 from time import monotonic
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from starlette.types import Receive, Scope
+from starlette.types import Receive
 
 from bentos.core.errors import FieldError, InvalidInput, Overloaded
 from bentos.fraud.http.problems import JSON, HttpAnswer, refusal
@@ -39,10 +39,10 @@ class Disconnected(Exception):
     """The client went away before its request was complete."""
 
 
-def header_map(scope: Scope) -> dict[str, str]:
+def header_map(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """Headers by lower-case name; a repeated one's values are joined by commas (RFC 9110, section 5.3)."""
     result: dict[str, str] = {}
-    for raw_name, raw_value in scope["headers"]:
+    for raw_name, raw_value in headers:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
         result[name] = f"{result[name]}, {value}" if name in result else value
     return result

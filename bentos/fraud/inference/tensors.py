@@ -37,7 +37,9 @@ def feature_rows(tensor: InputTensor) -> FloatArray:
     shape = _row_shape(tensor)
     _check_length(tensor, shape, dtype.itemsize)
     elements = np.frombuffer(tensor.data, dtype) if isinstance(tensor.data, memoryview) else tensor.data
-    rows = elements.reshape(shape).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        # A signalling NaN; refused below like any other.
+        rows = elements.reshape(shape).astype(np.float64)
     _refuse_infinite(rows, tensor.data_path)
     return rows
 

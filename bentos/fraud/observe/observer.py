@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from time import perf_counter
 from typing import Final
 
@@ -76,11 +77,14 @@ class Observer:
         code
             Status of HTTP, or gRPC's name of one.
         """
-        self._metrics.count_request(exchange.transport, method, code)
-        if self._access is not None:
-            self._access.write(exchange, method, code, perf_counter() - exchange.started)
         if exchange.trace is not None:
             exchange.trace.end(exchange.transport, method, code, exchange.request_id)
+        self._metrics.later.add(partial(self._ended, exchange, method, code, perf_counter() - exchange.started))
+
+    def _ended(self, exchange: Exchange, method: str, code: str, seconds: float) -> None:
+        self._metrics.count_request(exchange.transport, method, code)
+        if self._access is not None:
+            self._access.write(exchange, method, code, seconds)
 
     def stage(self, name: str, started: float) -> None:
         """Note a stage of the request that the running task answers, which ends now.
@@ -100,6 +104,7 @@ class Observer:
 
     def close(self) -> None:
         """Hand over what was recorded; takes some seconds when nobody takes it."""
+        self._metrics.later.run()
         if self._tracing is not None:
             self._tracing.close(_CLOSE_SECONDS)
 

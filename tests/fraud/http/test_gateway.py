@@ -30,6 +30,8 @@ def both_ways(
 
     monkeypatch.setenv("FRAUD_HOME", str(home))
     monkeypatch.setenv("FRAUD_GRPC_PORT", "0")
+    # On a busy machine reasons would be late now and then.
+    monkeypatch.setenv("FRAUD_DEADLINE_MILLISECONDS", "60000")
     framework = FraudDetector.framework_asgi()
     with started(framework, runner):
         gateway = Gateway(framework, lambda: bentoml.get_current_service().endpoints)
