@@ -11,6 +11,7 @@ HOST ?= 127.0.0.1
 PORT ?= 3000
 ROWS ?= 10000
 SEED ?= 0
+MINUTES ?= 10
 export FRAUD_HOME ?= $(CURDIR)/var
 export BENTOML_HOME ?= $(FRAUD_HOME)/bentoml
 # Neither of them may call out.
@@ -22,14 +23,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATA := $(FRAUD_HOME)/data
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
+FEAST := .venv-feast
+INSTALL_FEAST := $(FEAST)/bin/pip install --quiet --constraint constraints-feast.txt
 
-.PHONY: help serve train bento test test-fast lint audit format bench handbook lock clean
+.PHONY: help serve dashboard train bento images test test-cluster test-fast feast lint audit format bench chaos handbook lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
 
 serve: bento ## install, make data, train, register, build a bento, serve it on port 3000
 	$(BIN)/bentoml serve fraud_detector:latest --host $(HOST) --port $(PORT)
+
+dashboard: $(VENV)/.installed-dashboard ## pages for people on port 8501, over the server on port 3000
+	FRAUD_DASHBOARD_SERVICE_URL=$${FRAUD_DASHBOARD_SERVICE_URL:-http://127.0.0.1:$(PORT)} \
+	  $(BIN)/streamlit run dashboard/app.py --server.address $(HOST)
 
 train: $(FRAUD_HOME)/champion/artifact/manifest.json ## train forest and network on synthetic data, register, promote
 
@@ -52,9 +59,13 @@ $(VENV)/.installed-run: pyproject.toml constraints.txt $(KERNEL) | $(VENV)/bin/p
 	$(call install,serve$(comma)train)
 	touch $@
 
-$(VENV)/.installed-dev: pyproject.toml constraints.txt $(KERNEL) | $(VENV)/bin/python
-	$(call install,serve$(comma)client$(comma)train$(comma)dev)
+$(VENV)/.installed-dashboard: pyproject.toml constraints.txt $(KERNEL) | $(VENV)/bin/python
+	$(call install,serve$(comma)train$(comma)client$(comma)dashboard)
 	touch $@ $(VENV)/.installed-run
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt $(KERNEL) | $(VENV)/bin/python
+	$(call install,serve$(comma)client$(comma)train$(comma)dashboard$(comma)dev)
+	touch $@ $(VENV)/.installed-run $(VENV)/.installed-dashboard
 
 $(DATA)/transactions.parquet: | $(VENV)/.installed-run
 	$(BIN)/python -m training generate --rows $(ROWS) --seed $(SEED) --output $@
@@ -75,6 +86,24 @@ test: $(VENV)/.installed-dev lint ## everything that CI checks: lint, types, lay
 test-fast: $(VENV)/.installed-dev lint ## the same without the slow tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
 
+images: $(FRAUD_HOME)/bento.tag ## container images of scoring, workers and dashboard (IMAGES=--help says what can be chosen)
+	scripts/images.sh $(IMAGES)
+
+test-cluster: $(VENV)/.installed-dev ## what needs images and a real cluster: KUBECONFIG, or the shared one (docs/images.md)
+	FRAUD_E2E_CLUSTER=1 $(BIN)/python -m pytest -m cluster
+
+# Feast holds pandas and others back, so it has an environment of its own; nothing there trains.
+$(FEAST)/.installed: pyproject.toml constraints-feast.txt $(KERNEL)
+	$(PYTHON) -m venv $(FEAST)
+	scripts/install_system_packages.sh build
+	$(INSTALL_FEAST) pip setuptools wheel
+	$(INSTALL_FEAST) --editable '.[serve,client,feast,feast-test]'
+	touch $@
+
+feast: $(FEAST)/.installed ## the feature store in Feast: its environment (.venv-feast) and its tests
+	scripts/install_system_packages.sh test
+	$(FEAST)/bin/python -m pytest tests/feast tests/contracts/test_feature_store*.py tests/contracts/test_stores_agree.py tests/fraud/store
+
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -83,6 +112,7 @@ lint: $(VENV)/.installed-dev
 
 audit: $(VENV)/.installed-dev ## known vulnerabilities of pinned packages, secrets in files
 	$(BIN)/python scripts/audit_packages.py
+	$(BIN)/python scripts/audit_packages.py constraints-feast.txt
 	$(BIN)/python scripts/scan_secrets.py
 
 format: $(VENV)/.installed-dev ## format the code
@@ -101,11 +131,15 @@ bench: $(VENV)/.installed-dev ## measure everything; serving under load beside i
 	$(BIN)/python -m tests.benchmarks.synthetic
 	$(BIN)/python -m tests.benchmarks.load $(LOAD_OPTIONS)
 
+chaos: $(VENV)/.installed-dev ## ten minutes of kill -9 under load, embedded and production; nothing may be lost (MINUTES=10)
+	scripts/install_system_packages.sh test
+	$(BIN)/python -m tests.e2e.chaos --minutes $(MINUTES)
+
 handbook: $(VENV)/.installed-dev ## reproduce the Fraud Detection Handbook's table (needs its data, see FRAUD_SHARED_DATA)
 	$(BIN)/python -m tests.benchmarks.handbook
 
-lock: ## renew constraints.txt from the newest versions that fit
+lock: ## renew constraints.txt and constraints-feast.txt from the newest versions that fit
 	scripts/lock.sh $(PYTHON)
 
 clean: ## remove the virtual environment and everything the product wrote here
-	rm -rf $(VENV) $(FRAUD_HOME) build ./*.egg-info
+	rm -rf $(VENV) $(FEAST) $(FRAUD_HOME) build ./*.egg-info

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -13,6 +15,17 @@ from bentos.core.settings import TrainingSettings, load_settings
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("busy", deadline=None)
 hypothesis.settings.load_profile("busy")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _memory_of_stores() -> Iterator[None]:
+    """Feature stores lie in a folder of the tests' own in memory, servers' too, and do not stay there."""
+    with (
+        tempfile.TemporaryDirectory(prefix="fraud-tests-", dir="/dev/shm", ignore_cleanup_errors=True) as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("FRAUD_FEATURE_MEMORY_FOLDER", folder)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from pydantic import (
 from bentos.core.errors import FieldError, InvalidInput
 
 __all__ = [
+    "CANONICAL_COLUMNS",
     "EARLIEST",
     "LABEL_COLUMNS",
     "LATEST",
@@ -55,6 +56,9 @@ TRANSACTION_COLUMNS: Final[dict[str, str]] = {
 #: What a labelled table has besides. ``label_timestamp`` is the label's own arrival; NaT means
 #: that it arrived in time, that is at most the label delay after the transaction.
 LABEL_COLUMNS: Final[dict[str, str]] = {"is_fraud": "bool", "label_timestamp": "datetime64[us, UTC]"}
+
+#: Names and pandas dtypes of the columns of a labelled table, in order.
+CANONICAL_COLUMNS: Final[dict[str, str]] = {**TRANSACTION_COLUMNS, **LABEL_COLUMNS}
 
 #: Instants from EARLIEST to before LATEST are taken.
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -21,8 +21,6 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from tests.fraud.artifacts import make_champion
-
 if TYPE_CHECKING:
     from bentos.fraud.bulk.pipeline import Pipeline
 
@@ -32,11 +30,13 @@ _MEBIBYTE = 1024**2
 def _pipeline(home: Path) -> Pipeline:
     from bentos.core.artifact import read_artifact
     from bentos.core.features.pseudonyms import Pseudonyms
+    from bentos.fraud.bulk.memory import spare_memory
     from bentos.fraud.bulk.pipeline import Pipeline
     from bentos.fraud.scorer import Scorer
     from bentos.fraud.settings import ScoringSettings
     from bentos.fraud.store import EmbeddedStore
 
+    spare_memory()
     names = Pseudonyms("secret")
     store = EmbeddedStore(home / "real.store", names)
     scorer = Scorer(read_artifact(home / "champion" / "artifact", public_key=None))
@@ -94,9 +94,12 @@ def run_bare(home: Path) -> dict[str, float]:
 
 
 def _write_input(home: Path, rows: int) -> None:
+    # The libraries of training, which no process that is measured has.
     from tests.benchmarks.data import benchmark_transactions
+    from tests.fraud.artifacts import make_champion
     from tests.fraud.bulk.tables import as_sent
 
+    make_champion(home, trees=100, depth=10)
     as_sent(benchmark_transactions().head(rows)).drop(columns=["is_fraud", "label_timestamp"], errors="ignore").to_csv(
         home / "in.csv", index=False
     )
@@ -142,7 +145,6 @@ def main() -> None:
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
-        make_champion(home, trees=100, depth=10)
         _measured(home, "write", str(rows))
         rows = sum(1 for _ in (home / "in.csv").open("rb")) - 1
         print(f"{rows:,} rows, {(home / 'in.csv').stat().st_size / _MEBIBYTE:,.0f} MiB of CSV")

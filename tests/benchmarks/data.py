@@ -13,7 +13,7 @@ def benchmark_transactions() -> pd.DataFrame:
     """The handbook's transactions as a canonical table, or as many synthetic ones."""
     folder = load_settings(TrainingSettings).shared_data / "fdh"
     if (folder / "fdh_transactions_raw.parquet").is_file():
-        from training.data.ingest import ingest_table
+        from bentos.core.ingest.sources import ingest_table
 
         return ingest_table([folder / "fdh_transactions_raw.parquet"], "fdh")
     from training.data.synthetic import generate_table

@@ -27,9 +27,9 @@ from rich.progress import Progress
 from sklearn.ensemble import RandomForestClassifier
 
 from bentos.core.features import feature_table
+from bentos.core.ingest.sources import ingest_table
 from bentos.core.settings import TrainingSettings, load_settings
 from tests.benchmarks.handbook_page import METRICS, MODELS, WINDOWS, draw, line, page
-from training.data.ingest import ingest_table
 from training.evaluate.metrics import card_precision_at_k, day_of, ranking_metrics
 from training.models.config import load_config, with_values
 from training.models.train import fit_pipeline

@@ -19,7 +19,8 @@ import pandas as pd
 from bentos.core.transaction import Transaction
 from bentos.fraud.store import EmbeddedStore, FeatureStore
 from bentos.fraud.store.bulk import fill_store
-from bentos.fraud.store.redis_store import RedisPlace, RedisStore
+from bentos.fraud.store.redis_link import RedisPlace
+from bentos.fraud.store.redis_store import RedisStore
 from tests.benchmarks.store import CATEGORIES, CUSTOMERS, EVENTS, MERCHANTS, SECRET, SPAN, START, transactions
 from tests.servers.redis import running_redis
 

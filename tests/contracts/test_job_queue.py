@@ -26,7 +26,7 @@ from bentos.fraud.store import open_store
 from tests.fraud.artifacts import make_champion
 from tests.fraud.jobs.payments import payments_csv, result_column, submit
 from tests.fraud.server import ROOT, environment
-from tests.servers.rabbitmq import running_rabbitmq
+from tests.servers.rabbitmq import RabbitServer, running_rabbitmq
 from tests.servers.redis import RedisServer, running_redis
 
 QUEUES = ("embedded", "redis", "rabbitmq")
@@ -34,7 +34,7 @@ QUEUES = ("embedded", "redis", "rabbitmq")
 CHUNK_ROWS = 50
 #: Of a job that is caught in the middle.
 LARGE_ROWS = 5_000
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 300.0
 SCORED = re.compile(rb"job (\w+): scored chunk (\d+) of")
 
 
@@ -45,13 +45,13 @@ class Queue:
     ----------
     settings
         Of server and worker.
-    redis
-        The broker, when it is one of the tests' own.
+    broker
+        Of it; None without one.
     """
 
-    def __init__(self, settings: ScoringSettings, redis: RedisServer | None) -> None:
+    def __init__(self, settings: ScoringSettings, broker: RedisServer | RabbitServer | None) -> None:
         self.settings = settings
-        self.redis = redis
+        self.broker = broker
         self.database = open_database(settings)
         self.desk = open_desk(settings, self.database)
         self.log = settings.home / "worker.log"
@@ -107,10 +107,10 @@ class Queue:
 
     def forget_messages(self) -> None:
         """Let the broker lose all that it has, or a worker not be woken."""
-        if self.redis is not None:
-            self.redis.kill()
-            self.redis.start()
-        elif self.settings.queue_url is not None:
+        if isinstance(self.broker, RedisServer):
+            self.broker.kill()
+            self.broker.start()
+        elif self.broker is not None:
             with make_app(self.settings).connection_for_write() as connection, connection.channel() as channel:
                 channel.queue_delete(QUEUE)
         else:
@@ -135,18 +135,18 @@ def queue(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     home = folder / "home"
     make_champion(home)
     with contextlib.ExitStack() as stack:
-        url, redis = None, None
+        broker: RedisServer | RabbitServer | None = None
         if request.param == "redis":
-            redis = stack.enter_context(running_redis(folder))
-            url = SecretStr(redis.url)
+            broker = stack.enter_context(running_redis(folder))
         elif request.param == "rabbitmq":
-            url = SecretStr(stack.enter_context(running_rabbitmq(folder)).url)
+            broker = stack.enter_context(running_rabbitmq(folder))
+        url = None if broker is None else SecretStr(broker.url)
         settings = ScoringSettings(
             home=home, queue_url=url, job_processes=0, job_lease_seconds=1.5, job_sweep_seconds=0.5
         )
         upgrade(settings)
         open_store(settings).close()
-        opened = Queue(settings, redis)
+        opened = Queue(settings, broker)
         stack.callback(opened.close)
         if url is not None:
             stack.enter_context(_sweeping(opened))
@@ -335,10 +335,10 @@ def test_a_worker_that_is_told_to_end(queue: Queue) -> None:
 
 
 def test_a_broker_that_is_down(queue: Queue) -> None:
-    if queue.redis is None:
-        pytest.skip("only the Redis of this test is stopped and started")
+    if queue.broker is None:
+        pytest.skip("there is no broker")
     queue.start()
-    queue.redis.stop()
+    queue.broker.kill()
     job = submit(queue.desk, payments_csv(2))
     deadline = time.monotonic() + PATIENCE_SECONDS
     while queue.desk.check().status == "ok":
@@ -346,11 +346,26 @@ def test_a_broker_that_is_down(queue: Queue) -> None:
         time.sleep(0.05)
     assert "wait" in (queue.desk.check().detail or "")
     assert queue.desk.job(job.job_id).status == "pending"
-    queue.redis.start()
+    queue.broker.start()
     assert queue.ended(job.job_id).status == "completed"
     while queue.desk.check().status != "ok":
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_broker_that_is_killed_in_the_middle(queue: Queue) -> None:
+    if queue.broker is None:
+        pytest.skip("there is no broker")
+    queue.start()
+    scored_before = queue.desk.ledger.totals()["rows_scored"]
+    job = submit(queue.desk, payments_csv(LARGE_ROWS))
+    queue.until(job.job_id, lambda job: job.rows_done > 0)
+    queue.broker.kill()
+    assert queue.desk.job(job.job_id).rows_done < LARGE_ROWS
+    queue.broker.start()
+    assert queue.ended(job.job_id).rows_done == LARGE_ROWS
+    assert queue.desk.ledger.totals()["rows_scored"] - scored_before == LARGE_ROWS
+    assert result_column(queue.desk.result(job.job_id, "csv")[0], "transaction_id") == _names(LARGE_ROWS)
 
 
 def test_nothing_was_counted_twice_in_all_of_this(queue: Queue) -> None:

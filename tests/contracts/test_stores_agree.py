@@ -15,7 +15,8 @@ from bentos.core.features.history import CATEGORY, CUSTOMER, KINDS, MERCHANT
 from bentos.core.features.pseudonyms import Pseudonyms
 from bentos.core.transaction import Transaction, microseconds
 from bentos.fraud.store import EmbeddedStore, FeatureRows, FeatureStore
-from bentos.fraud.store.redis_store import RedisPlace, RedisStore
+from bentos.fraud.store.redis_link import RedisPlace
+from bentos.fraud.store.redis_store import RedisStore
 from tests.core.features.tables import DAY, START, canonical, transactions
 from tests.servers.redis import RedisServer, running_redis
 

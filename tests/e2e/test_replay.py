@@ -25,13 +25,13 @@ from bentos.core.features.history import LABEL_DELAY_DAYS
 from bentos.core.features.offline import feature_table
 from bentos.core.features.pseudonyms import Pseudonyms
 from bentos.core.features.snapshot import write_snapshot
+from bentos.core.ingest.sources import ingest_table
 from bentos.core.transaction import Transaction, microseconds
 from bentos.fraud.store import open_store
 from bentos.fraud.store.settings import StoreSettings
 from tests.fraud.artifacts import make_champion
 from tests.fraud.server import environment, running_server
 from tests.servers.redis import running_redis
-from training.data.ingest import ingest_table
 
 pytestmark = [pytest.mark.slow, pytest.mark.fdh]
 

@@ -41,6 +41,8 @@ def environment(home: Path, *, workers: int = 1, **settings: str) -> dict[str, s
     return {
         **inherited,
         "FRAUD_HOME": str(home),
+        # Where the tests' stores lie in memory.
+        **{name: value for name, value in os.environ.items() if name == "FRAUD_FEATURE_MEMORY_FOLDER"},
         "BENTOML_HOME": str(home / "bentoml"),
         "BENTOML_DO_NOT_TRACK": "true",
         # Servers of several tests run side by side; who needs gRPC names a port.

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -98,6 +99,19 @@ class PostgresServer:
         with self._connected() as connection:
             connection.execute(f"CREATE DATABASE {name}".encode())
         return f"postgresql+psycopg://fraud@127.0.0.1:{self.port}/{name}"
+
+    def kill(self) -> None:
+        """kill -9 of all its processes."""
+        assert self._process is not None
+        main = psutil.Process(self._process.pid)
+        # It would start others.
+        main.suspend()
+        everything = [*main.children(recursive=True), main]
+        for process in everything:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(everything[:-1], _START_SECONDS)
+        self._process.wait()
 
     def stop(self) -> None:
         """End it at once, if it runs; what was committed stays."""

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -25,12 +24,49 @@ _STOP_SECONDS = 20.0
 _HEADER = b"AMQP\x00\x00\x09\x01"
 
 
-@dataclass(frozen=True)
-class RabbitServer:
-    """A running RabbitMQ."""
+__all__ = ["RabbitServer", "running_rabbitmq"]
 
-    url: str
-    process: subprocess.Popen[bytes]
+
+class RabbitServer:
+    """A server's process, which can be killed and started again; needs an epmd.
+
+    Parameters
+    ----------
+    folder
+        Of its files.
+    epmd_port
+        Where the epmd listens.
+    """
+
+    def __init__(self, folder: Path, epmd_port: int) -> None:
+        self._folder = folder
+        self._port = free_port()
+        self.environ = _environment(folder, self._port, epmd_port)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"amqp://guest:guest@127.0.0.1:{self._port}//"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        with (self._folder / "output.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(_PROGRAM)], env=self.environ, stdout=log, stderr=log, start_new_session=True
+            )
+        _await_port(self._port, self._process, _HEADER, self._folder)
+
+    def kill(self) -> None:
+        """kill -9, with its helpers: it leads its own session, in which they are too."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self) -> None:
+        """End it, if it runs."""
+        if self._process is not None:
+            _end_group(self._process)
 
 
 @contextlib.contextmanager
@@ -47,18 +83,17 @@ def running_rabbitmq(folder: Path) -> Iterator[RabbitServer]:
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)
-    port, epmd_port = free_port(), free_port()
-    environ = _environment(folder, port, epmd_port)
+    epmd_port = free_port()
+    server = RabbitServer(folder, epmd_port)
     with contextlib.ExitStack() as stack:
-        log = stack.enter_context((folder / "output.log").open("wb"))
+        log = stack.enter_context((folder / "output.log").open("ab"))
         # In the foreground, so that it can be ended by its id; the node would start one that outlives it.
-        epmd = subprocess.Popen(["epmd"], env=environ, stdout=log, stderr=log)
+        epmd = subprocess.Popen(["epmd"], env=server.environ, stdout=log, stderr=log)
         stack.callback(_end, epmd, signal.SIGKILL)
         _await_port(epmd_port, epmd, b"", folder)
-        process = subprocess.Popen([str(_PROGRAM)], env=environ, stdout=log, stderr=log, start_new_session=True)
-        stack.callback(_end_group, process)
-        _await_port(port, process, _HEADER, folder)
-        yield RabbitServer(f"amqp://guest:guest@127.0.0.1:{port}//", process)
+        stack.callback(server.stop)
+        server.start()
+        yield server
 
 
 def _environment(folder: Path, port: int, epmd_port: int) -> dict[str, str]:

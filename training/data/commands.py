@@ -101,13 +101,13 @@ def ingest(
     """Turn real data into a table of transactions.
 
     SOURCES are CSV or Parquet files, folders, or glob patterns in quotes. The mapping says what their columns mean;
-    those that ship, in training/data/mappings, are examples of the format.
+    those that ship, in bentos/core/ingest/mappings, are examples of the format.
 
     A wrong row is never dropped in silence: without --refused it ends the command (exit code 2) and nothing is
     written; with --refused it goes to that file and the exit code is 3, or 0 with --allow-refused.
     """
+    from bentos.core.ingest.mapping import load_mapping
     from training.data import ingest as ingestion
-    from training.data.mapping import load_mapping
 
     if allow_refused and refused is None:
         raise click.UsageError("--allow-refused needs --refused, the file for the rows that it allows.")

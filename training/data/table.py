@@ -12,13 +12,12 @@ import pandas as pd
 
 from bentos.core.errors import DataError
 from bentos.core.files import atomic_file
-from bentos.core.transaction import LABEL_COLUMNS, TRANSACTION_COLUMNS
+from bentos.core.transaction import CANONICAL_COLUMNS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
-    "CANONICAL_COLUMNS",
     "Summary",
     "TableHasher",
     "arrow_table",
@@ -28,9 +27,6 @@ __all__ = [
     "table_hash",
     "write_transactions",
 ]
-
-#: Names and pandas dtypes of the columns of a labelled table, in order.
-CANONICAL_COLUMNS: Final[dict[str, str]] = {**TRANSACTION_COLUMNS, **LABEL_COLUMNS}
 
 #: Only these may be missing: NaN, and NaT for a label that came in time.
 _NULLABLE: Final = frozenset(name for name in CANONICAL_COLUMNS if name.endswith(("itude", "label_timestamp")))

@@ -1,6 +1,7 @@
 /* The state of every key in one memory-mapped file that all processes of a machine share.
  *
  *   _states_file.c     header, lock, undo journal, growth        (what a kill -9 must not break)
+ *   _states_changes.c  which pages have changed, for who copies the store to a disk
  *   _states_heap.c     blocks of fixed sizes, their free lists
  *   _states_table.c    extendible hash table from key to entry, reclaiming of expired keys
  *   _states_cells.c    a key's events and buckets: add, fold, expire, label
@@ -13,6 +14,9 @@
  * store_protect() has copied its old bytes; memory beyond a committed count or in a block allocated by
  * the same transaction may be written freely. A block freed by a transaction is reused by later ones only.
  *
+ * Rule of changes: before any byte of the heap is written, store_touch() has been told; store_protect() and
+ * heap_allocate() do it for what they are given.
+ *
  * Rule of trust: offsets, counts and sizes read from the file are checked before each use, so that no
  * content can lead outside the mapping.
  */
@@ -24,7 +28,7 @@
 #include <stdint.h>
 
 enum {
-    FORMAT_VERSION = 1,
+    FORMAT_VERSION = 2,
     KEY_BYTES = 16,
     KINDS = 3,
     EXACT_EVENTS = 4096,      /* as history.py */
@@ -42,6 +46,8 @@ enum {
     DIRECTORY_CLASS = SEGMENT_CLASS + 1, /* + depth */
     CLASSES = DIRECTORY_CLASS + MAXIMUM_DEPTH + 1,
     PENDING_FREES = 64,
+    PAGE = 4096,
+    IDENTITY_BYTES = 16,
 };
 
 #define HOUR INT64_C(3600000000)
@@ -102,6 +108,12 @@ typedef struct {
     uint64_t filled, damaged;
     uint64_t rolled_back, reclaimed, dropped, unrecorded;
     uint64_t free[CLASSES];
+    /* Format 1 ends here. */
+    uint8_t identity[IDENTITY_BYTES]; /* random; a file in memory and its copy on a disk have the same */
+    uint64_t in_memory;               /* this, or what this is the copy of, lies in memory */
+    uint64_t round;                   /* that copied it last: an older copy that somebody has put back has another */
+    uint8_t source[IDENTITY_BYTES];   /* who told the last label, */
+    uint64_t serial;                  /* and its highest message */
 } Header;
 _Static_assert(sizeof(Header) <= HEADER_BYTES, "the header is a page");
 
@@ -144,11 +156,29 @@ typedef struct {
     int64_t record;
 } Row;
 
+/* Changes since pages were copied last; followed by pages put aside and a mark for each page, see _states_changes.c. */
+typedef struct {
+    uint64_t magic;
+    uint8_t identity[IDENTITY_BYTES]; /* of the store */
+    uint64_t changed;                 /* marks set since a round began; 0: there is nothing to copy */
+    uint64_t aside, room;             /* pages put aside, and how many can be */
+    uint64_t torn;                    /* whether one could not be put aside in this round */
+    uint64_t begun, completed, wanted; /* rounds */
+    int64_t copied;                   /* the instant that the last complete round copied, microseconds since 1970 UTC */
+} Changes;
+
+enum { CHANGED = 1, PENDING = 2, TAKEN = 4 };
+
 /* A process's view of the file. */
 typedef struct {
     uint8_t *base;
     uint64_t mapped;
     int fd;
+    Changes *changes; /* NULL: nobody copies it */
+    uint8_t *marks;
+    uint64_t changes_mapped;
+    int changes_fd;
+    uint64_t cursor, aside_cursor; /* of the round that this process copies */
     int moved; /* entries may have moved since it was reset */
     int pending;
     struct { uint64_t offset; uint32_t class; } pend[PENDING_FREES];
@@ -175,8 +205,13 @@ static inline int64_t first_after(const int64_t *times, int64_t count, int64_t v
     return from - times + (*from <= value);
 }
 
+/* A killed process has done all stores before some instruction, so only the compiler must keep their order. */
+#define IN_ORDER() __asm__ volatile("" ::: "memory")
+
 /* _states_file.c */
 extern const uint64_t store_magic;
+int store_allocate(int fd, uint64_t from, uint64_t to);
+Outcome store_roll_back(Store *store);
 Outcome store_create(Store *store, uint64_t capacity, const uint8_t *schema, const uint8_t *fingerprint,
                      const uint8_t *boot);
 Outcome store_map(Store *store, uint64_t capacity);
@@ -189,6 +224,31 @@ Outcome store_commit(Store *store);
 void store_abort(Store *store);
 Outcome store_grow(Store *store, uint64_t end);
 
+/* _states_changes.c */
+enum { CHUNK_PAGES = 256 };
+typedef struct {
+    uint64_t count, number[PAGE / sizeof(uint64_t) - 1];
+    uint8_t page[CHUNK_PAGES][PAGE];
+} Chunk;
+Outcome changes_open(Store *store, int join);
+void changes_unmap(Store *store);
+Outcome changes_allocate(Store *store, uint64_t size);
+void changes_note(Store *store, uint64_t page);
+Outcome changes_begin(Store *store, Chunk *chunk);
+Outcome changes_gather(Store *store, Chunk *chunk);
+Outcome changes_end(Store *store, int64_t instant);
+Outcome changes_want(Store *store, uint64_t *round);
+int changes_apply(int fd, const Chunk *chunk);
+
+/* Memory is going to be changed; the lock is held. */
+static inline void store_touch(Store *store, const void *memory, size_t bytes)
+{
+    if (store->changes == NULL || bytes == 0) return;
+    const uint64_t start = (uint64_t)((const uint8_t *)memory - store->base);
+    for (uint64_t page = start / PAGE; page <= (start + bytes - 1) / PAGE; page++)
+        if (store->marks[page] != CHANGED) changes_note(store, page);
+}
+
 /* _states_heap.c */
 uint64_t class_bytes(uint32_t class);
 int64_t exact_capacity(uint32_t class);
@@ -198,6 +258,7 @@ uint32_t bucket_class(int64_t cells);
 Outcome heap_allocate(Store *store, uint32_t *class, uint64_t *offset);
 Outcome heap_free(Store *store, uint64_t offset, uint32_t class);
 Outcome heap_release(Store *store);
+void heap_wipe(Store *store, int freed);
 int heap_holds(const Store *store, uint64_t offset, uint64_t bytes);
 int heap_usable(const Store *store, const Extent *extent, int buckets);
 Exact exact_view(const Store *store, const Extent *extent);
@@ -227,7 +288,12 @@ void windows_compute(const Kind *kind, const Exact *exact, const Buckets *bucket
 /* _states_rows.c */
 int rows_valid(const Row *row);
 int rows_lookup(Store *store, const Row *rows, int64_t count, int64_t now, double *out, uint8_t *outcomes, int held);
-Outcome rows_label(Store *store, const uint8_t *keys, uint64_t identity, int64_t event_time, int64_t label_time);
+typedef struct {
+    const uint8_t *source; /* NULL: it cannot come twice */
+    uint64_t serial;
+} Delivery;
+Outcome rows_label(Store *store, const uint8_t *keys, uint64_t identity, int64_t event_time, int64_t label_time,
+                   const Delivery *delivery);
 
 /* _states_bulk.c */
 typedef struct { /* snapshot's CELL, see state.py */

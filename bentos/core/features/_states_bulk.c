@@ -184,6 +184,8 @@ static Outcome carry_all(Store *store, const Store *from, uint64_t *kept, uint64
     Header *header = header_of(store);
     header->filled = header_of(from)->filled != 0;
     header->latest = header_of(from)->latest;
+    memcpy(header->source, header_of(from)->source, IDENTITY_BYTES);
+    header->serial = header_of(from)->serial;
     return DONE;
 }
 
@@ -191,7 +193,7 @@ static Outcome carry_all(Store *store, const Store *from, uint64_t *kept, uint64
 Outcome bulk_carry(Store *store, int fd, int64_t now, uint64_t *kept, uint64_t *dropped)
 {
     struct stat about;
-    Store from = {.fd = fd};
+    Store from = {.fd = fd, .changes_fd = -1};
     if (fstat(fd, &about) != 0) return NO_SPACE;
     if (about.st_size < HEAP_START) return DAMAGED;
     memcpy(from.kinds, store->kinds, sizeof from.kinds);
@@ -200,6 +202,9 @@ Outcome bulk_carry(Store *store, int fd, int64_t now, uint64_t *kept, uint64_t *
     if (base == MAP_FAILED) return NO_SPACE;
     from.base = base;
     Header *header = header_of(&from);
+    header->size = from.mapped;
+    /* A process that mapped it may have been killed; after a power cut nobody knows what of the journal is old. */
+    if (memcmp(header->boot, header_of(store)->boot, sizeof header->boot) == 0) store_roll_back(&from);
     header->top = header->size = from.mapped; /* may be older than what they bound */
     if (header->latest < 0) header->latest = 0;
     if (header->latest > now + DAY) header->latest = now + DAY;

@@ -104,11 +104,31 @@ Outcome cells_replace_exact(Store *store, Entry *entry, const Exact *from, int64
     return DONE;
 }
 
+static void touch_exact(Store *store, const Exact *exact, int64_t start, int64_t count)
+{
+    const size_t n = (size_t)count;
+    store_touch(store, exact->time + start, n * sizeof *exact->time);
+    store_touch(store, exact->amount + start, n * sizeof *exact->amount);
+    store_touch(store, exact->identity + start, n * sizeof *exact->identity);
+    store_touch(store, exact->label + start, n * sizeof *exact->label);
+    store_touch(store, exact->tag + start, n * sizeof *exact->tag);
+}
+
+static void touch_bucket(Store *store, const Buckets *buckets, int64_t i)
+{
+    store_touch(store, buckets->time + i, sizeof *buckets->time);
+    store_touch(store, buckets->amount + i, sizeof *buckets->amount);
+    store_touch(store, buckets->squares + i, sizeof *buckets->squares);
+    store_touch(store, buckets->events + i, sizeof *buckets->events);
+    store_touch(store, buckets->frauds + i, sizeof *buckets->frauds);
+}
+
 static Outcome insert_event(Store *store, Entry *entry, const Exact *exact, int64_t place, const Row *row)
 {
     const int64_t tail = exact->count - place;
     if (exact->room == 0 || tail > SHORT_TAIL) return cells_replace_exact(store, entry, exact, place, row);
     Outcome outcome = DONE;
+    touch_exact(store, exact, place, tail + 1);
     if (tail > 0) {
         const size_t n = (size_t)tail;
         outcome = store_protect(store, exact->time + place, n * sizeof *exact->time);
@@ -182,6 +202,7 @@ static Outcome fold(Store *store, Entry *entry, int64_t time, double amount, int
         if (outcome != DONE) return outcome;
     }
     if (place == buckets.count && buckets.room > 0) {
+        touch_bucket(store, &buckets, place);
         entry->buckets.count++;
     } else {
         const Buckets old = buckets;

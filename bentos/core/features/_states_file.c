@@ -11,14 +11,11 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A killed process has done all stores before some instruction, so only the compiler must keep their order. */
-#define IN_ORDER() __asm__ volatile("" ::: "memory")
-
 const uint64_t store_magic = UINT64_C(0x3173657461747362); /* "bstates1" */
 
 enum { SPINS = 200 };
 #define SMALLEST_GROWTH (UINT64_C(1) << 20)
-#define LARGEST_GROWTH (UINT64_C(1) << 26)
+#define LARGEST_GROWTH (UINT64_C(1) << 24) /* memory takes 1 ms for so much, which the lock's holder waits for */
 #define IMPATIENCE INT64_C(1000000)
 
 typedef struct {
@@ -47,6 +44,7 @@ void store_unmap(Store *store)
     if (store->base != NULL) munmap(store->base, store->mapped);
     store->base = NULL;
     store->mapped = 0;
+    changes_unmap(store);
 }
 
 static int make_lock(Header *header)
@@ -61,7 +59,7 @@ static int make_lock(Header *header)
     return wrong;
 }
 
-static int allocate(int fd, uint64_t from, uint64_t to)
+int store_allocate(int fd, uint64_t from, uint64_t to)
 {
     int wrong;
     do {
@@ -75,7 +73,7 @@ Outcome store_create(Store *store, uint64_t capacity, const uint8_t *schema, con
                      const uint8_t *boot)
 {
     /* Memory beyond the disk's room kills who touches it: allocate first. */
-    if (ftruncate(store->fd, 0) != 0 || (errno = allocate(store->fd, 0, SMALLEST_GROWTH)) != 0) return NO_SPACE;
+    if (ftruncate(store->fd, 0) != 0 || (errno = store_allocate(store->fd, 0, SMALLEST_GROWTH)) != 0) return NO_SPACE;
     Outcome outcome = store_map(store, capacity);
     if (outcome != DONE) return outcome;
     Header *header = header_of(store);
@@ -88,8 +86,11 @@ Outcome store_create(Store *store, uint64_t capacity, const uint8_t *schema, con
     memcpy(header->fingerprint, fingerprint, sizeof header->fingerprint);
     memcpy(header->boot, boot, sizeof header->boot);
     if (getrandom(header->salt, sizeof header->salt, 0) != (ssize_t)sizeof header->salt) return NO_SPACE;
+    if (getrandom(header->identity, IDENTITY_BYTES, 0) != IDENTITY_BYTES) return NO_SPACE;
+    header->in_memory = store->changes_fd >= 0;
     if ((errno = make_lock(header)) != 0) return NO_SPACE;
-    outcome = table_create(store);
+    if (store->changes_fd >= 0) outcome = changes_open(store, 0);
+    if (outcome == DONE) outcome = table_create(store);
     if (outcome == DONE) outcome = store_commit(store);
     if (outcome != DONE) return outcome;
     /* A power cut finds either no store or one whose fixed part is whole. */
@@ -100,7 +101,7 @@ Outcome store_create(Store *store, uint64_t capacity, const uint8_t *schema, con
 }
 
 /* Undo what was not committed; the lock is held, or nobody else has the file open. */
-static Outcome roll_back(Store *store)
+Outcome store_roll_back(Store *store)
 {
     Header *header = header_of(store);
     const uint64_t used = header->journal_used;
@@ -145,7 +146,17 @@ Outcome store_recover(Store *store, const uint8_t *boot)
     if (memcmp(header->boot, boot, sizeof header->boot) != 0) return DAMAGED; /* the machine may have failed */
     if ((errno = make_lock(header)) != 0) return NO_SPACE;
     header->capacity = store->mapped;
-    const Outcome outcome = roll_back(store);
+    if (store->changes_fd >= 0) {
+        const Outcome opened = changes_open(store, 0);
+        if (opened != DONE) return opened;
+    } else if ((errno = store_allocate(store->fd, 0, header->size)) != 0) {
+        return NO_SPACE; /* a copy has holes */
+    } else if (header->in_memory) {
+        /* From now on what lies in memory is the older one. */
+        header->in_memory = 0;
+        if (getrandom(header->identity, IDENTITY_BYTES, 0) != IDENTITY_BYTES) return NO_SPACE;
+    }
+    const Outcome outcome = store_roll_back(store);
     if (outcome == DONE && !bounded(header, size)) return DAMAGED;
     if (header->latest < 0 || header->latest >= LATEST_TIME) header->latest = 0;
     return outcome;
@@ -200,7 +211,7 @@ Outcome store_lock(Store *store, int wait)
     Outcome outcome = header->damaged ? DAMAGED : DONE;
     if (wrong == EOWNERDEAD) {
         /* Its owner was killed. */
-        if (outcome == DONE) outcome = roll_back(store);
+        if (outcome == DONE) outcome = store_roll_back(store);
         if (outcome != DONE) header->damaged = 1;
         pthread_mutex_consistent(&header->lock);
     }
@@ -212,13 +223,14 @@ void store_unlock(Store *store) { pthread_mutex_unlock(&header_of(store)->lock);
 
 /* ---- journal ------------------------------------------------------------------------------------ */
 
-/* Keep the old bytes of committed memory that is to be changed. */
+/* Keep the old bytes of committed memory that is to be changed, and note that it is. */
 Outcome store_protect(Store *store, const void *memory, size_t bytes)
 {
     Header *header = header_of(store);
     const uint64_t used = header->journal_used, padded = (bytes + 7) / 8 * 8;
     const Record record = {(uint64_t)((const uint8_t *)memory - store->base), bytes};
     if (used + sizeof record + padded > JOURNAL_BYTES) return FULL;
+    store_touch(store, memory, bytes);
     memcpy(journal_of(store) + used, &record, sizeof record);
     memcpy(journal_of(store) + used + sizeof record, memory, bytes);
     IN_ORDER();
@@ -230,6 +242,7 @@ Outcome store_protect(Store *store, const void *memory, size_t bytes)
 /* Make the changes since the last commit stand, all at once. */
 Outcome store_commit(Store *store)
 {
+    const int freed = store->pending;
     const Outcome outcome = heap_release(store);
     if (outcome != DONE) {
         store_abort(store);
@@ -238,6 +251,7 @@ Outcome store_commit(Store *store)
     IN_ORDER();
     header_of(store)->journal_used = 0;
     IN_ORDER();
+    heap_wipe(store, freed);
     return DONE;
 }
 
@@ -246,7 +260,7 @@ void store_abort(Store *store)
 {
     Header *header = header_of(store);
     const uint64_t before = header->rolled_back;
-    if (roll_back(store) != DONE) header->damaged = 1;
+    if (store_roll_back(store) != DONE) header->damaged = 1;
     header->rolled_back = before; /* counts killed owners only */
     store->pending = 0;
 }
@@ -266,10 +280,11 @@ Outcome store_grow(Store *store, uint64_t end)
     uint64_t target = (header->size + step) / HEADER_BYTES * HEADER_BYTES;
     if (target < end) target = end;
     if (target > limit) target = limit;
-    if (allocate(store->fd, header->size, target) != 0) {
-        if (target == end || allocate(store->fd, header->size, end) != 0) return NO_SPACE;
+    if (store_allocate(store->fd, header->size, target) != 0) {
+        if (target == end || store_allocate(store->fd, header->size, end) != 0) return NO_SPACE;
         target = end;
     }
+    if (changes_allocate(store, target) != DONE) return NO_SPACE;
     header->size = target;
     return DONE;
 }

@@ -1,6 +1,8 @@
 /* Blocks: sizes come in classes, each with a list of free blocks; the rest is taken from the heap's end. */
 #include "_states.h"
 
+#include <string.h>
+
 static const uint64_t free_mark = UINT64_C(0x6b636f6c62656572); /* in BlockHead.mark */
 
 /* Steps of a third to a half: a block that just fits a growing key wastes a fifth of itself on average. */
@@ -65,9 +67,7 @@ static Outcome pop(Store *store, uint32_t class, uint64_t *offset)
     return DONE;
 }
 
-/* Allocate a block of *class. When the heap is at its end, cells may get a larger free block, whose class *class
- * then is. */
-Outcome heap_allocate(Store *store, uint32_t *class, uint64_t *offset)
+static Outcome find_block(Store *store, uint32_t *class, uint64_t *offset)
 {
     Header *header = header_of(store);
     Outcome outcome = pop(store, *class, offset);
@@ -88,6 +88,15 @@ Outcome heap_allocate(Store *store, uint32_t *class, uint64_t *offset)
         *class = larger;
         return DONE;
     }
+    return outcome;
+}
+
+/* Allocate a block of *class, to be written freely. When the heap is at its end, cells may get a larger free block,
+ * whose class *class then is. */
+Outcome heap_allocate(Store *store, uint32_t *class, uint64_t *offset)
+{
+    const Outcome outcome = find_block(store, class, offset);
+    if (outcome == DONE) store_touch(store, store->base + *offset, class_bytes(*class));
     return outcome;
 }
 
@@ -114,6 +123,17 @@ Outcome heap_release(Store *store)
         header->free[class] = offset;
     }
     return DONE;
+}
+
+/* Leave nothing of anybody in the first blocks of the list that was released: who is erased was in some of them. */
+void heap_wipe(Store *store, int freed)
+{
+    for (int i = 0; i < freed; i++) {
+        uint8_t *rest = store->base + store->pend[i].offset + sizeof(BlockHead);
+        const size_t bytes = class_bytes(store->pend[i].class) - sizeof(BlockHead);
+        store_touch(store, rest, bytes);
+        memset(rest, 0, bytes);
+    }
 }
 
 /* Whether an extent lies in the heap and its cells in the extent. */

@@ -18,6 +18,7 @@ typedef struct {
     Store store;
     int open, users, closing; /* users: calls that run without the GIL; the last one closes */
     int64_t width;
+    int lock_fd; /* of the file on a disk whose copy in memory this is; holding it open holds its lock */
 } States;
 
 static int acquire(PyObject *object, const char *name, Py_ssize_t itemsize, int flags, Py_buffer *view)
@@ -44,6 +45,8 @@ static void close_store(States *self)
     self->open = 0;
     store_unmap(&self->store);
     close(self->store.fd);
+    if (self->store.changes_fd >= 0) close(self->store.changes_fd);
+    if (self->lock_fd >= 0) close(self->lock_fd);
 }
 
 static void leave(States *self)
@@ -111,6 +114,7 @@ static int open_store(States *self, const char *how, uint64_t capacity, const ui
     } else {
         outcome = store_map(&self->store, capacity);
         if (outcome == DONE && strcmp(how, "recover") == 0) outcome = store_recover(&self->store, boot);
+        else if (outcome == DONE && self->store.changes_fd >= 0) outcome = changes_open(&self->store, 1);
     }
     if (outcome == DONE) return 0;
     if (outcome == DAMAGED) PyErr_SetString(PyExc_ValueError, "its content is damaged");
@@ -118,9 +122,18 @@ static int open_store(States *self, const char *how, uint64_t capacity, const ui
     return -1;
 }
 
+/* Keep a descriptor for as long as the store is open; -1 is none. */
+static int keep(int fd, int *kept)
+{
+    *kept = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (fd < 0 || *kept >= 0) return 0;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return -1;
+}
+
 static PyObject *states_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    int fd, wait_milliseconds;
+    int fd, wait_milliseconds, changes = -1, lock = -1;
     const char *how, *schema, *fingerprint, *boot;
     Py_ssize_t lengths[3];
     unsigned long long capacity;
@@ -129,8 +142,8 @@ static PyObject *states_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
         PyErr_SetString(PyExc_TypeError, "States takes positional arguments only");
         return NULL;
     }
-    if (!PyArg_ParseTuple(args, "isKy#y#y#O!i:States", &fd, &how, &capacity, &schema, lengths, &fingerprint,
-                          lengths + 1, &boot, lengths + 2, &PyTuple_Type, &kinds, &wait_milliseconds))
+    if (!PyArg_ParseTuple(args, "isKy#y#y#O!i|ii:States", &fd, &how, &capacity, &schema, lengths, &fingerprint,
+                          lengths + 1, &boot, lengths + 2, &PyTuple_Type, &kinds, &wait_milliseconds, &changes, &lock))
         return NULL;
     if (lengths[0] != 32 || lengths[1] != 16 || lengths[2] != 16) {
         PyErr_SetString(PyExc_ValueError, "the schema has 32 bytes, fingerprint and boot 16");
@@ -143,14 +156,12 @@ static PyObject *states_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     }
     States *self = (States *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
     if (self == NULL) return NULL;
-    self->store.fd = -1;
+    self->store.fd = self->store.changes_fd = self->lock_fd = -1;
     self->store.wait_microseconds = (int64_t)wait_milliseconds * 1000;
     if (read_kinds(self, kinds) < 0) goto fail;
-    if ((self->store.fd = fcntl(fd, F_DUPFD_CLOEXEC, 3)) < 0) {
-        PyErr_SetFromErrno(PyExc_OSError);
-        goto fail;
-    }
+    if (keep(fd, &self->store.fd) < 0) goto fail;
     self->open = 1;
+    if (keep(changes, &self->store.changes_fd) < 0 || keep(lock, &self->lock_fd) < 0) goto fail;
     if (open_store(self, how, capacity / page * page, (const uint8_t *)schema, (const uint8_t *)fingerprint,
                    (const uint8_t *)boot) == 0)
         return (PyObject *)self;
@@ -222,12 +233,21 @@ no_out:
 static PyObject *states_label(PyObject *object, PyObject *args)
 {
     States *self = (States *)object;
-    const char *keys;
-    Py_ssize_t length;
-    unsigned long long identity;
+    const char *keys, *source = "";
+    Py_ssize_t length, source_length = 0;
+    unsigned long long identity, serial = 0;
     long long event_time, label_time;
-    if (!PyArg_ParseTuple(args, "y#KLL:label", &keys, &length, &identity, &event_time, &label_time)) return NULL;
+    if (!PyArg_ParseTuple(args, "y#KLL|y#K:label", &keys, &length, &identity, &event_time, &label_time, &source,
+                          &source_length, &serial))
+        return NULL;
     if (check_open(self) < 0) return NULL;
+    const int delivered = source_length != 0;
+    if (delivered && (source_length != IDENTITY_BYTES || serial < 1 || serial >= (unsigned long long)LATEST_TIME)) {
+        PyErr_Format(PyExc_ValueError, "a delivery has a source of %d bytes and a serial from 1 to 2**53 - 1",
+                     IDENTITY_BYTES);
+        return NULL;
+    }
+    const Delivery delivery = {delivered ? (const uint8_t *)source : NULL, serial};
     if (length != KINDS * KEY_BYTES || event_time < 0 || event_time >= LATEST_TIME || label_time < 0 ||
         (label_time >= LATEST_TIME && label_time != NO_LABEL)) {
         PyErr_SetString(PyExc_ValueError, "a label has the keys of every kind, and times in range");
@@ -236,7 +256,7 @@ static PyObject *states_label(PyObject *object, PyObject *args)
     Outcome outcome;
     self->users++;
     Py_BEGIN_ALLOW_THREADS
-    outcome = rows_label(&self->store, (const uint8_t *)keys, identity, event_time, label_time);
+    outcome = rows_label(&self->store, (const uint8_t *)keys, identity, event_time, label_time, &delivery);
     Py_END_ALLOW_THREADS
     leave(self);
     return outcome_object(outcome);
@@ -291,7 +311,9 @@ static PyObject *states_set_filled(PyObject *object, PyObject *unused)
     if (check_open(self) < 0) return NULL;
     const Outcome outcome = store_lock(&self->store, 1);
     if (outcome != DONE) return outcome_object(outcome);
-    header_of(&self->store)->filled = 1;
+    Header *header = header_of(&self->store);
+    store_touch(&self->store, &header->filled, sizeof header->filled);
+    header->filled = 1;
     store_unlock(&self->store);
     return outcome_object(DONE);
 }
@@ -373,6 +395,7 @@ static PyObject *states_note_latest(PyObject *object, PyObject *args)
     const Outcome outcome = store_lock(&self->store, 1);
     if (outcome != DONE) return outcome_object(outcome);
     Header *header = header_of(&self->store);
+    store_touch(&self->store, &header->latest, sizeof header->latest);
     if (time > header->latest && time < LATEST_TIME) header->latest = time;
     store_unlock(&self->store);
     return outcome_object(DONE);
@@ -384,6 +407,93 @@ static PyObject *states_latest(PyObject *object, void *closure)
     States *self = (States *)object;
     if (check_open(self) < 0) return NULL;
     return PyLong_FromLongLong(header_of(&self->store)->latest);
+}
+
+/* ---- copying ------------------------------------------------------------------------------------ */
+
+static int check_copied(const States *self)
+{
+    if (check_open(self) < 0) return -1;
+    if (self->store.changes != NULL) return 0;
+    PyErr_SetString(PyExc_ValueError, "the feature store does not lie in memory: there is nothing to copy");
+    return -1;
+}
+
+static int acquire_chunk(PyObject *object, int flags, Py_buffer *view)
+{
+    if (acquire(object, "chunk", 1, flags, view) < 0) return -1;
+    if (view->len == (Py_ssize_t)sizeof(Chunk) && (uintptr_t)view->buf % _Alignof(Chunk) == 0) return 0;
+    PyErr_Format(PyExc_ValueError, "a chunk has %zd bytes", (Py_ssize_t)sizeof(Chunk));
+    PyBuffer_Release(view);
+    return -1;
+}
+
+static PyObject *taken_object(Outcome outcome, uint64_t count)
+{
+    if (outcome == DONE) return PyLong_FromUnsignedLongLong(count);
+    if (outcome == BUSY) PyErr_SetString(PyExc_TimeoutError, "its lock was not free in time");
+    else PyErr_SetString(PyExc_ValueError, "its content is damaged");
+    return NULL;
+}
+
+static PyObject *taken(PyObject *object, PyObject *target, Outcome (*take)(Store *, Chunk *))
+{
+    States *self = (States *)object;
+    Py_buffer view;
+    if (check_copied(self) < 0 || acquire_chunk(target, PyBUF_WRITABLE, &view) < 0) return NULL;
+    Chunk *chunk = view.buf;
+    Outcome outcome;
+    self->users++;
+    Py_BEGIN_ALLOW_THREADS
+    outcome = take(&self->store, chunk);
+    Py_END_ALLOW_THREADS
+    leave(self);
+    const uint64_t count = chunk->count;
+    PyBuffer_Release(&view);
+    return taken_object(outcome, count);
+}
+
+static PyObject *states_begin_copy(PyObject *object, PyObject *chunk) { return taken(object, chunk, changes_begin); }
+
+static PyObject *states_take_pages(PyObject *object, PyObject *chunk) { return taken(object, chunk, changes_gather); }
+
+static PyObject *states_end_copy(PyObject *object, PyObject *args)
+{
+    States *self = (States *)object;
+    long long instant;
+    if (!PyArg_ParseTuple(args, "L:end_copy", &instant) || check_copied(self) < 0) return NULL;
+    return taken_object(changes_end(&self->store, instant), 0);
+}
+
+static PyObject *states_want_copy(PyObject *object, PyObject *unused)
+{
+    (void)unused;
+    States *self = (States *)object;
+    uint64_t round = 0;
+    if (check_copied(self) < 0) return NULL;
+    const Outcome outcome = changes_want(&self->store, &round);
+    return taken_object(outcome, round);
+}
+
+static PyObject *states_copying(PyObject *object, void *closure)
+{
+    (void)closure;
+    States *self = (States *)object;
+    if (check_open(self) < 0) return NULL;
+    const Changes *changes = self->store.changes;
+    if (changes == NULL) Py_RETURN_NONE;
+    return Py_BuildValue("KKOOLK", (unsigned long long)changes->completed, (unsigned long long)changes->wanted,
+                         changes->changed || changes->begun != changes->completed ? Py_True : Py_False,
+                         changes->torn ? Py_True : Py_False, (long long)changes->copied,
+                         (unsigned long long)changes->begun);
+}
+
+static PyObject *states_identity(PyObject *object, void *closure)
+{
+    (void)closure;
+    States *self = (States *)object;
+    if (check_open(self) < 0) return NULL;
+    return PyBytes_FromStringAndSize((const char *)header_of(&self->store)->identity, IDENTITY_BYTES);
 }
 
 /* ---- about the store ---------------------------------------------------------------------------- */
@@ -430,7 +540,8 @@ static PyObject *states_width(PyObject *object, void *closure)
     return PyLong_FromLongLong(((States *)object)->width);
 }
 
-/* What a file says of itself: None when it is new, else (version, schema, fingerprint, boot, capacity). */
+/* What a file says of itself: None when it is new, else (version, schema, fingerprint, boot, capacity, identity,
+ * in_memory, round). */
 static PyObject *inspect(PyObject *module, PyObject *args)
 {
     (void)module;
@@ -444,22 +555,34 @@ static PyObject *inspect(PyObject *module, PyObject *args)
         PyErr_SetString(PyExc_ValueError, "it does not begin as a feature store");
         return NULL;
     }
-    const unsigned version = header.header_bytes == sizeof header ? header.version : UINT32_MAX;
-    return Py_BuildValue("Iy#y#y#K", version, (const char *)header.schema, (Py_ssize_t)sizeof header.schema,
+    const int fits = header.header_bytes == sizeof header ||
+                     (header.version == 1 && header.header_bytes == offsetof(Header, identity));
+    const unsigned version = fits ? header.version : UINT32_MAX;
+    return Py_BuildValue("Iy#y#y#Ky#NK", version, (const char *)header.schema, (Py_ssize_t)sizeof header.schema,
                          (const char *)header.fingerprint, (Py_ssize_t)sizeof header.fingerprint,
-                         (const char *)header.boot, (Py_ssize_t)sizeof header.boot, (unsigned long long)header.capacity);
+                         (const char *)header.boot, (Py_ssize_t)sizeof header.boot, (unsigned long long)header.capacity,
+                         (const char *)header.identity, (Py_ssize_t)IDENTITY_BYTES,
+                         PyBool_FromLong(header.in_memory != 0), (unsigned long long)header.round);
 }
 
 static PyMethodDef states_methods[] = {
     {"lookup", states_lookup, METH_VARARGS,
      "lookup(rows, out, outcomes, now): fill out, float64 [width, n], and an outcome for each row; the worst outcome."},
-    {"label", states_label, METH_VARARGS, "label(keys, identity, event_time, label_time): an outcome."},
+    {"label", states_label, METH_VARARGS,
+     "label(keys, identity, event_time, label_time, source=b'', serial=0): an outcome; DONE for what came before, too."},
     {"fill", states_fill, METH_VARARGS, "fill(kind, hashes, offsets, buckets, cells): outcome, number of unsound states."},
     {"set_filled", states_set_filled, METH_NOARGS, "Note that the snapshot is in; an outcome."},
     {"carry", states_carry, METH_VARARGS, "carry(fd, now): outcome, keys kept, keys dropped, of another file."},
     {"read", states_read, METH_VARARGS, "read(key): a key's cells as bytes, and how many of them are buckets."},
     {"erase", states_erase, METH_VARARGS, "erase(key): outcome, whether the key was there."},
     {"note_latest", states_note_latest, METH_VARARGS, "note_latest(time): an event of that time was taken over; an outcome."},
+    {"begin_copy", states_begin_copy, METH_O,
+     "begin_copy(chunk): begin a round and take its first page; returns the number taken, 0 when nothing has changed."},
+    {"take_pages", states_take_pages, METH_O,
+     "take_pages(chunk): take the round's next pages, as they were when it began; returns how many, 0 at the end."},
+    {"end_copy", states_end_copy, METH_VARARGS, "end_copy(instant): the round's pages are safe."},
+    {"want_copy", states_want_copy, METH_NOARGS,
+     "Ask for a copy of all that has been changed: made when so many rounds are completed."},
     {"stats", states_stats, METH_NOARGS, "Numbers for operators; empty when the lock cannot be had."},
     {"check", states_check, METH_NOARGS, "Whether the store can be used: an outcome."},
     {"close", states_close, METH_NOARGS, "Unmap and close the file."},
@@ -469,6 +592,11 @@ static PyMethodDef states_methods[] = {
 static PyGetSetDef states_getters[] = {
     {"filled", states_filled, NULL, "Whether a snapshot has been taken over.", NULL},
     {"latest", states_latest, NULL, "Time of the newest event, 0 when there is none.", NULL},
+    {"identity", states_identity, NULL, "Random bytes that a store in memory and its file on a disk have in common.", NULL},
+    {"copying", states_copying, NULL,
+     "None unless it lies in memory; else rounds completed, rounds wanted, whether there is something to copy, whether"
+     " the last round was of more than one instant, the last complete round's instant, and rounds begun.",
+     NULL},
     {"width", states_width, NULL, "Statistics of a row.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -478,7 +606,7 @@ static PyType_Slot states_slots[] = {
     {Py_tp_dealloc, states_dealloc},
     {Py_tp_methods, states_methods},
     {Py_tp_getset, states_getters},
-    {Py_tp_doc, "States(fd, how, capacity, schema, fingerprint, boot, kinds, wait_milliseconds)"},
+    {Py_tp_doc, "States(fd, how, capacity, schema, fingerprint, boot, kinds, wait_milliseconds, changes=-1, lock=-1)"},
     {0, NULL},
 };
 
@@ -498,6 +626,21 @@ static PyObject *start_writing(PyObject *module, PyObject *args)
     Py_BEGIN_ALLOW_THREADS
     failed = sync_file_range(fd, offset, bytes, SYNC_FILE_RANGE_WRITE);
     Py_END_ALLOW_THREADS
+    if (failed) return PyErr_SetFromErrno(PyExc_OSError);
+    Py_RETURN_NONE;
+}
+
+static PyObject *write_pages(PyObject *module, PyObject *args)
+{
+    (void)module;
+    int fd, failed;
+    PyObject *source;
+    Py_buffer view;
+    if (!PyArg_ParseTuple(args, "iO:write_pages", &fd, &source) || acquire_chunk(source, 0, &view) < 0) return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    failed = changes_apply(fd, view.buf);
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&view);
     if (failed) return PyErr_SetFromErrno(PyExc_OSError);
     Py_RETURN_NONE;
 }
@@ -566,7 +709,8 @@ static PyObject *row_statistics(PyObject *module, PyObject *args)
 static PyMethodDef module_methods[] = {
     {"row_statistics", row_statistics, METH_VARARGS,
      "row_statistics(kind, events, buckets, own, time, out, column): fill a column of out, float64 [>= width, n]."},
-    {"inspect", inspect, METH_VARARGS, "inspect(fd): None, or version, schema, fingerprint, boot, capacity."},
+    {"inspect", inspect, METH_VARARGS, "inspect(fd): None, or version, schema, fingerprint, boot, capacity, identity, whether it is a copy of memory, round."},
+    {"write_pages", write_pages, METH_VARARGS, "write_pages(fd, chunk): write taken pages where they belong in a file."},
     {"start_writing", start_writing, METH_VARARGS,
      "start_writing(fd, offset, bytes): begin to write a file's dirty pages; does not wait until they are."},
     {NULL, NULL, 0, NULL},
@@ -578,7 +722,7 @@ static int module_exec(PyObject *module)
         {"DONE", DONE}, {"FULL", FULL}, {"NO_SPACE", NO_SPACE}, {"BUSY", BUSY}, {"DAMAGED", DAMAGED},
         {"COUNT", COUNT}, {"FRAUDS", FRAUDS}, {"TOTAL", TOTAL}, {"SQUARES", SQUARES},
         {"EXACT_EVENTS", EXACT_EVENTS}, {"MAXIMUM_BUCKETS", MAXIMUM_BUCKETS}, {"FORMAT_VERSION", FORMAT_VERSION},
-        {"ROW_BYTES", sizeof(Row)},
+        {"ROW_BYTES", sizeof(Row)}, {"PAGE_BYTES", PAGE}, {"CHUNK_BYTES", sizeof(Chunk)},
     };
     PyObject *type = PyType_FromModuleAndSpec(module, &states_spec, NULL);
     if (type == NULL) return -1;

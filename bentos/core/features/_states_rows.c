@@ -2,6 +2,7 @@
 #include "_states.h"
 
 #include <math.h>
+#include <string.h>
 
 enum {
     SEGMENTS_WHEN_FULL = 8, /* searched for expired keys by a row that found no room */
@@ -89,15 +90,37 @@ int rows_lookup(Store *store, const Row *rows, int64_t count, int64_t now, doubl
     return worst;
 }
 
-/* Note a fraud in the states of its keys. Takes the lock. */
-Outcome rows_label(Store *store, const uint8_t *keys, uint64_t identity, int64_t event_time, int64_t label_time)
+/* Whether a message has been applied before. */
+static int is_known(const Header *header, const Delivery *delivery)
+{
+    return delivery->source != NULL && memcmp(header->source, delivery->source, IDENTITY_BYTES) == 0 &&
+           delivery->serial <= header->serial;
+}
+
+static Outcome remember(Store *store, const Delivery *delivery)
+{
+    Header *header = header_of(store);
+    if (delivery->source == NULL) return DONE;
+    const Outcome outcome = store_protect(store, header->source, sizeof header->source + sizeof header->serial);
+    if (outcome != DONE) return outcome;
+    memcpy(header->source, delivery->source, IDENTITY_BYTES);
+    header->serial = delivery->serial;
+    return DONE;
+}
+
+/* Note a fraud in the states of its keys, unless the same message has done it. Takes the lock. */
+Outcome rows_label(Store *store, const uint8_t *keys, uint64_t identity, int64_t event_time, int64_t label_time,
+                   const Delivery *delivery)
 {
     Outcome outcome = store_lock(store, 1);
     if (outcome != DONE) return outcome;
-    for (int kind = 0; kind < KINDS && outcome == DONE; kind++)
-        outcome = cells_label(store, keys + kind * KEY_BYTES, identity, event_time, label_time);
-    if (outcome == DONE) outcome = store_commit(store);
-    else store_abort(store);
+    if (!is_known(header_of(store), delivery)) {
+        outcome = remember(store, delivery);
+        for (int kind = 0; kind < KINDS && outcome == DONE; kind++)
+            outcome = cells_label(store, keys + kind * KEY_BYTES, identity, event_time, label_time);
+        if (outcome == DONE) outcome = store_commit(store);
+        else store_abort(store);
+    }
     store_unlock(store);
     return outcome;
 }

@@ -156,6 +156,7 @@ Outcome table_insert(Store *store, const uint8_t *key, uint8_t kind, Entry **ent
         if (outcome == DONE) outcome = store_protect(store, &header->keys, 2 * sizeof header->keys);
         if (outcome != DONE) return outcome;
         Entry *fresh = segment->entries + (tag - segment->tags);
+        store_touch(store, fresh, sizeof *fresh);
         memset(fresh, 0, sizeof *fresh);
         memcpy(fresh->key, key, KEY_BYTES);
         fresh->kind = kind;
@@ -170,8 +171,9 @@ Outcome table_insert(Store *store, const uint8_t *key, uint8_t kind, Entry **ent
 static Outcome reclaim(Store *store, Segment *segment, int i)
 {
     Header *header = header_of(store);
-    const Entry *entry = segment->entries + i;
+    Entry *entry = segment->entries + i;
     Outcome outcome = store_protect(store, segment->tags + i, 1);
+    if (outcome == DONE) outcome = store_protect(store, entry, sizeof *entry);
     if (outcome == DONE) outcome = store_protect(store, &header->keys, sizeof header->keys);
     /* What is not usable is left behind. */
     if (outcome == DONE && entry->exact.offset != 0 && heap_usable(store, &entry->exact, 0))
@@ -183,6 +185,7 @@ static Outcome reclaim(Store *store, Segment *segment, int i)
         return outcome;
     }
     segment->tags[i] = 0;
+    memset(entry, 0, sizeof *entry);
     header->keys--;
     outcome = store_commit(store);
     if (outcome == DONE) header->reclaimed++;

@@ -32,8 +32,11 @@ class BentoImage(Image):  # type: ignore[misc] # BentoML gives its lazy modules 
     def freeze(self, bento_fs: Path, *args: Any, **options: Any) -> Any:
         """Write the image's part of a bento; see :meth:`bentoml.images.Image.freeze`."""
         try:
-            self.python_requirements = "\n".join(serving_requirements(Path(bentos.__file__).parent.parent)) + "\n"
-            pack_champion(load_settings(ScoringSettings), bento_fs / _PROJECT)
+            settings = load_settings(ScoringSettings)
+            root = Path(bentos.__file__).parent.parent
+            wanted = serving_requirements(root, feast=settings.feature_store == "feast")
+            self.python_requirements = "\n".join(wanted) + "\n"
+            pack_champion(settings, bento_fs / _PROJECT)
         except (FraudError, OSError) as error:
             raise BentoMLException(f"the model cannot be put into the bento: {error}") from error
         # They are exact already, and resolving them again would ask the network.

@@ -16,17 +16,22 @@ from bentos.core.errors import ConfigError
 __all__ = ["serving_requirements"]
 
 _EXTRA: Final = "serve"
+_FEAST_EXTRA: Final = "feast"
+#: Feast holds some packages back.
+_CONSTRAINTS: Final = {False: "constraints.txt", True: "constraints-feast.txt"}
 #: BentoML adds itself, at the version that built the bento.
 _ADDED_BY_BENTOML: Final = "bentoml"
 
 
-def serving_requirements(root: Path) -> list[str]:
+def serving_requirements(root: Path, *, feast: bool = False) -> list[str]:
     """Pinned requirements of the service, sorted.
 
     Parameters
     ----------
     root
         Folder with pyproject.toml, and constraints.txt with the versions. What it does not name is pinned as installed.
+    feast
+        Whether the service keeps its features in Feast: then constraints-feast.txt has the versions.
 
     Raises
     ------
@@ -34,8 +39,9 @@ def serving_requirements(root: Path) -> list[str]:
         When a needed package is neither constrained nor installed.
     """
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"][_EXTRA]]
-    constrained = _constraints(root / "constraints.txt")
+    extras = [_EXTRA, _FEAST_EXTRA] if feast else [_EXTRA]
+    wanted = [*project["dependencies"], *(name for extra in extras for name in project["optional-dependencies"][extra])]
+    constrained = _constraints(root / _CONSTRAINTS[feast])
     names = _closure(wanted)
     return [
         f"{name}=={constrained.get(name) or _installed(name).version}" for name in sorted(names - {_ADDED_BY_BENTOML})

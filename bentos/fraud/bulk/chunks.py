@@ -18,7 +18,7 @@ from bentos.core.features.windows import FloatArray
 from bentos.core.files import atomic_file
 from bentos.fraud.options import Explain
 
-__all__ = ["PLAN_FILE", "PlanFile", "features_name", "input_name", "scored_name", "written"]
+__all__ = ["PLAN_FILE", "PlanFile", "disk_told", "features_name", "input_name", "scored_name", "written"]
 
 PLAN_FILE: Final = "plan.json"
 
@@ -61,9 +61,15 @@ def scored_name(chunk: int) -> str:
 @contextlib.contextmanager
 def written(path: Path) -> Iterator[Any]:
     """As :func:`atomic_file`; a full disk is :class:`Unavailable`."""
+    with disk_told(), atomic_file(path) as stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def disk_told() -> Iterator[None]:
+    """A full disk is :class:`Unavailable`."""
     try:
-        with atomic_file(path) as stream:
-            yield stream
+        yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise Unavailable("the disk of the work folder is full; make room, the work is then done again") from error

@@ -16,7 +16,8 @@ from bentos.fraud.bulk.reading import Limits, Piece, refused
 
 __all__ = ["read"]
 
-_BLOCK = 4 * 1024 * 1024
+#: A row fits into one; Arrow reads up to 32 of them ahead.
+_BLOCK = 1024 * 1024
 
 
 def read(stream: CheckedStream, limits: Limits) -> Iterator[Piece]:
@@ -39,7 +40,7 @@ def read(stream: CheckedStream, limits: Limits) -> Iterator[Piece]:
         reader = pa_csv.open_csv(
             stream,
             # Threads would lose count of the rows that are broken.
-            read_options=pa_csv.ReadOptions(use_threads=False, block_size=max(_BLOCK, 2 * limits.line_bytes)),
+            read_options=pa_csv.ReadOptions(use_threads=False, block_size=max(_BLOCK, limits.line_bytes)),
             parse_options=pa_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
             convert_options=pa_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()),

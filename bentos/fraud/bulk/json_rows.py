@@ -6,7 +6,6 @@ import codecs
 import io
 import json
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any, Final
 
 import pyarrow as pa
@@ -17,7 +16,9 @@ from bentos.fraud.bulk.reading import Limits, Piece
 
 __all__ = ["read"]
 
+#: Of a piece at most, whichever comes first.
 _ROWS: Final = 20_000
+_BYTES: Final = 16 * 1024**2
 _KINDS: Final[dict[str, tuple[type, ...]]] = {
     name: (str,) if name in (*TEXTS, "timestamp") else (str, int, float) for name in FIELDS
 }
@@ -36,14 +37,26 @@ def read(stream: CheckedStream, limits: Limits) -> Iterator[Piece]:
     names: dict[str, None] = {}
     lines = (line for line in io.BufferedReader(stream, 1 << 20) if not line.isspace())
     first = True
-    while some := list(islice(lines, _ROWS)):
-        piece = _piece(some, names, first)
-        check_columns(list(names), limits)
+    for some in _some(lines):
+        piece = _piece(some, names, limits, first)
         first = False
         yield piece
 
 
-def _piece(lines: list[bytes], names: dict[str, None], first: bool) -> Piece:
+def _some(lines: Iterator[bytes]) -> Iterator[list[bytes]]:
+    held: list[bytes] = []
+    size = 0
+    for line in lines:
+        held.append(line)
+        size += len(line)
+        if len(held) == _ROWS or size > _BYTES:
+            yield held
+            held, size = [], 0
+    if held:
+        yield held
+
+
+def _piece(lines: list[bytes], names: dict[str, None], limits: Limits, first: bool) -> Piece:
     broken: dict[int, str] = {}
     rows = []
     for number, line in enumerate(lines):
@@ -54,6 +67,10 @@ def _piece(lines: list[bytes], names: dict[str, None], first: bool) -> Piece:
             found = {}
         rows.append(found)
         names.update(dict.fromkeys(found))
+        if len(names) > limits.columns:
+            # Before there is a column for each.
+            break
+    check_columns(list(names), limits)
     originals = {number: row for number, row in enumerate(rows) if _unusual(row)}
     columns = {name: pa.array([_text(row.get(name)) for row in rows], pa.string()) for name in names}
     return Piece(pa.table(columns), broken, originals)

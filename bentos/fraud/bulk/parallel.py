@@ -16,6 +16,7 @@ from typing import Any, Final
 from bentos.core.errors import FraudError, Unavailable
 from bentos.core.features.pseudonyms import Pseudonyms
 from bentos.fraud.application import load_artifact, open_store
+from bentos.fraud.bulk.memory import spare_memory
 from bentos.fraud.bulk.partitions import Partition, Target
 from bentos.fraud.bulk.pipeline import Pipeline
 from bentos.fraud.bulk.reading import FileForm
@@ -116,6 +117,7 @@ def _stopping() -> Iterator[None]:
 def _begin(settings: ScoringSettings, target: Target, scratch: Path, explain: Explain, stop: Any) -> None:
     # Ctrl-C reaches every process of the terminal; the first one tells the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    spare_memory()
     scorer = Scorer(load_artifact(settings), threads=settings.inference_threads)
     pseudonyms = Pseudonyms(settings.pseudonym_key.get_secret_value())
     pipeline = Pipeline(scorer, open_store(settings), pseudonyms, settings)

@@ -11,21 +11,22 @@ Each step leaves whole files only and may be repeated, also after it was killed 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from bentos.core.features.pseudonyms import Pseudonyms
-from bentos.core.jobs import ResultForm
 from bentos.fraud.bulk import planning, results, scoring
+from bentos.fraud.bulk.memory import give_back
 from bentos.fraud.bulk.reading import FileForm
+from bentos.fraud.bulk.results import csv_parts
 from bentos.fraud.options import Explain
 from bentos.fraud.scorer import Scorer
 from bentos.fraud.settings import ScoringSettings
 from bentos.fraud.store.base import FeatureStore
 
-__all__ = ["RESULT", "ChunkOutcome", "Pipeline", "Plan", "read_result"]
+__all__ = ["RESULT", "ChunkOutcome", "Pipeline", "Plan", "csv_parts"]
 
 #: Names of the files that hold a result, in its folder.
 RESULT: Final = (results.RESULT_FILE,)
@@ -126,6 +127,8 @@ class Pipeline:
             on_progress,
             stopped,
         )
+        if found.chunks > 1:
+            give_back()
         return Plan(found.rows_total, found.chunks)
 
     def needed(self, chunk: int) -> tuple[str, ...]:
@@ -155,15 +158,7 @@ class Pipeline:
         Unavailable
             When the disk cannot take more.
         """
-        return results.write_result(folder, chunks, on_progress)
-
-
-def read_result(folder: Path, form: ResultForm = "parquet") -> Iterator[bytes]:
-    """A finished result, piece by piece; CSV is made from the Parquet file on the way.
-
-    Raises
-    ------
-    NotFound
-        When there is none.
-    """
-    return results.read_result(folder, form)
+        result = results.write_result(folder, chunks, on_progress)
+        if chunks > 1:
+            give_back()
+        return result

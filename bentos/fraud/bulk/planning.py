@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import mmap
+import os
 import shutil
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +22,7 @@ from bentos.core.features.pseudonyms import Pseudonyms
 from bentos.core.features.windows import IntArray
 from bentos.fraud.bulk.chunks import (
     PlanFile,
+    disk_told,
     features_name,
     input_name,
     read_plan,
@@ -37,7 +41,10 @@ __all__ = ["ERROR", "Past", "Work", "make_plan"]
 
 #: Column of the chunks' input that no file can have: names are not empty.
 ERROR: Final = ""
-_SCRATCH: Final = ".plan"
+#: Of each attempt its own: one that was only thought dead must not take the next one's away.
+_SCRATCH: Final = ".plan-"
+#: Of a chunk's columns, about: a megabyte a row times its rows would fit into no memory.
+_PIECE_BYTES: Final = 64 * 1024**2
 #: Shares of the progress.
 _READ, _COMPUTED = 0.6, 0.9
 
@@ -77,11 +84,10 @@ def make_plan(
             raise Unavailable("the work was told to stop; what it had not finished is done again")
 
     work.folder.mkdir(parents=True, exist_ok=True)
-    scratch = work.folder / _SCRATCH
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
+    scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=work.folder))
     try:
-        plan = _planned(work, past, settings, scratch, on_progress, go_on)
+        with disk_told():
+            plan = _planned(work, past, settings, scratch, on_progress, go_on)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     write_plan(work.folder, plan)
@@ -97,13 +103,12 @@ def _planned(
     on_progress: Callable[[float], None],
     go_on: Callable[[], None],
 ) -> PlanFile:
-    size = settings.bulk_chunk_rows
     columns: dict[str, None] = {}
-    total = chunks = 0
+    total, starts = 0, [0]
     bad: list[IntArray] = []
     with contextlib.closing(Spool(scratch, past.store, past.pseudonyms, work.folder.name)) as spool:
         with open_source(work.source, work.form, _limits(settings), lambda share: on_progress(share * _READ)) as pieces:
-            for piece in _sized(pieces, size):
+            for piece in _sized(pieces, settings.bulk_chunk_rows):
                 go_on()
                 rows = validate(piece)
                 errors = (
@@ -111,18 +116,18 @@ def _planned(
                     if (rows.errors)
                     else pa.nulls(piece.table.num_rows, pa.string())
                 )
-                write_table(work.folder / input_name(chunks), piece.table.append_column(ERROR, errors))
+                write_table(work.folder / input_name(len(starts) - 1), piece.table.append_column(ERROR, errors))
                 spool.add(rows, total)
                 bad.append(np.flatnonzero(~rows.good) + total)
                 columns.update(dict.fromkeys(piece.table.column_names))
                 total += piece.table.num_rows
-                chunks += 1
+                starts.append(total)
                 if total > settings.bulk_row_limit:
                     raise refused(f"has more than {settings.bulk_row_limit:,} rows, the most that is taken")
         if total == 0:
             raise refused("has no rows")
-        _write_features(work.folder, scratch, spool, total, np.concatenate(bad), size, on_progress, go_on)
-    return PlanFile(total, chunks, work.explain, list(columns))
+        _write_features(work.folder, scratch, spool, starts, np.concatenate(bad), on_progress, go_on)
+    return PlanFile(total, len(starts) - 1, work.explain, list(columns))
 
 
 def _limits(settings: BulkSettings) -> Limits:
@@ -138,46 +143,51 @@ def _write_features(
     folder: Path,
     scratch: Path,
     spool: Spool,
-    total: int,
+    starts: Sequence[int],
     bad: IntArray,
-    size: int,
     on_progress: Callable[[float], None],
     go_on: Callable[[], None],
 ) -> None:
     """Feature rows are made in order of time and left in order of the input."""
-    width = len(FEATURES)
+    width, total = len(FEATURES), starts[-1]
     with (scratch / "features").open("w+b") as stream:
-        stream.truncate(total * width * 8)
+        # Room that is missing later, when a page of the mapping is written back, ends the process.
+        os.posix_fallocate(stream.fileno(), 0, total * width * 8)
         mapped = mmap.mmap(stream.fileno(), 0)
         values = np.frombuffer(mapped, np.float64).reshape(total, width)
         for places, block in spool.features(lambda share: on_progress(_READ + share * (_COMPUTED - _READ)), go_on):
             values[places] = block
             # Keeps them in the file, not in this process.
             mapped.madvise(mmap.MADV_DONTNEED)
-        for start in range(0, total, size):
+        for chunk, (start, end) in enumerate(pairwise(starts)):
             go_on()
-            part = values[start : start + size].copy()
+            part = values[start:end].copy()
             mapped.madvise(mmap.MADV_DONTNEED)
-            first, last = np.searchsorted(bad, [start, start + size])
+            first, last = np.searchsorted(bad, [start, end])
             part[bad[first:last] - start] = np.nan
-            write_features(folder / features_name(start // size), part)
+            write_features(folder / features_name(chunk), part)
             on_progress(_COMPUTED + (1 - _COMPUTED) * start / total)
         del values
         mapped.close()
 
 
 def _sized(pieces: Iterator[Piece], size: int) -> Iterator[Piece]:
-    """Pieces of so many rows each, the last one of fewer."""
+    """Pieces of so many rows each; of fewer when these are wide, and in the end."""
     held: list[Piece] = []
-    count = 0
+    count = width = 0
     for piece in pieces:
         held.append(piece)
         count += piece.table.num_rows
+        width += piece.table.nbytes
         while count >= size:
             whole = _joined(held)
             yield _part(whole, 0, size)
             held = [_part(whole, size, count)]
             count -= size
+            width = held[0].table.nbytes
+        if width > _PIECE_BYTES and count:
+            yield _joined(held)
+            held, count, width = [], 0, 0
     if count:
         yield _joined(held)
 

@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import BinaryIO, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,18 +14,16 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from bentos.core.errors import NotFound
-from bentos.core.jobs import ResultForm
 from bentos.fraud.bulk.chunks import PlanFile, input_name, read_plan, read_table, scored_name, written
 from bentos.fraud.bulk.columns import kept_names
 from bentos.fraud.bulk.planning import ERROR
 
-__all__ = ["RESULT_FILE", "read_result", "write_result"]
+__all__ = ["RESULT_FILE", "csv_parts", "write_result"]
 
 RESULT_FILE: Final = "result.parquet"
-_PART: Final = 1024 * 1024
 _ROWS: Final = 16_384
 #: What a spreadsheet takes for a formula, unless it is a number.
-_FORMULA: Final = r"^[=+\-@\t\r]"
+_FORMULA: Final = r"^[=+\-@\t\r\n＝＋－＠]"
 _NUMBER: Final = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
 
@@ -67,27 +65,14 @@ def _combined(folder: Path, chunk: int, plan: PlanFile, schema: pa.Schema) -> pa
     return pa.table([*columns, *own, given[ERROR], version], schema=schema)
 
 
-def read_result(folder: Path, form: ResultForm) -> Iterator[bytes]:
-    """See :func:`.pipeline.read_result`."""
-    try:
-        stream = (folder / RESULT_FILE).open("rb")
-    except FileNotFoundError as error:
-        raise NotFound("there is no result in the folder of this work") from error
-    return _parquet_parts(stream) if form == "parquet" else _csv_parts(stream)
-
-
-def _parquet_parts(stream: Any) -> Iterator[bytes]:
-    with stream:
-        while part := stream.read(_PART):
-            yield part
-
-
-def _csv_parts(stream: Any) -> Iterator[bytes]:
+def csv_parts(stream: BinaryIO) -> Iterator[bytes]:
+    """A finished result as CSV, piece by piece, made from its Parquet file on the way; closes the stream in the end."""
     with stream, pq.ParquetFile(stream) as file:
         header = True
         for batch in file.iter_batches(_ROWS):
             table = pa.Table.from_batches([batch])
-            table = pa.table({name: _plain(table[name]) for name in table.column_names})
+            names = _plain(pa.chunked_array([pa.array(table.column_names, pa.string())])).to_pylist()
+            table = pa.Table.from_arrays([_plain(column) for column in table.columns], names)
             part = io.BytesIO()
             pa_csv.write_csv(table, part, pa_csv.WriteOptions(include_header=header))
             header = False

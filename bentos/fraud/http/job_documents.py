@@ -75,7 +75,7 @@ PREDICT_BATCH: Final[dict[str, Any]] = {
                 "location": {"description": "Where to ask for its state.", "schema": {"type": "string"}},
             },
         },
-        "408": _problem("Nothing came for a minute in the middle of the body."),
+        "408": _problem("The body did not come in time, or its client fell silent in the middle of it."),
     },
 }
 JOB_STATUS: Final[dict[str, Any]] = {"responses": {"200": {"description": "The job.", "content": _JOB}} | _UNKNOWN}

@@ -4,38 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Iterable
 from http import HTTPStatus
-from typing import Any, Final, TypeAlias, TypeVar, get_args
+from time import monotonic
+from typing import Any, Final, TypeVar, get_args
 
 from anyio.to_thread import run_sync
 from pydantic_core import from_json
 
-from bentos.core.errors import FieldError, InvalidInput, Overloaded, Unavailable
+from bentos.core.errors import FieldError, InvalidInput, Overloaded
 from bentos.core.jobs import Job, ResultForm, SourceForm
 from bentos.fraud.http import job_documents as documents
-from bentos.fraud.http.problems import JSON, HttpAnswer, error_answer, refusal
+from bentos.fraud.http.problems import JSON, HttpAnswer, refusal
+from bentos.fraud.http.retrying import coming_back
 from bentos.fraud.http.routes import HttpRequest, Route
 from bentos.fraud.jobs.desk import Desk, Options
 from bentos.fraud.jobs.files import Upload
-from bentos.fraud.jobs.uploads import Body, FormBody, RawBody, TooLong, boundary_of, form_of
+from bentos.fraud.jobs.uploads import FORM_OCTETS, Body, FormBody, RawBody, TooLong, boundary_of, form_of
 from bentos.fraud.observe.exchange import current_exchange
 from bentos.fraud.options import Explain, chosen_options, no_options
 
 __all__ = ["ROUTES"]
 
 ResultT = TypeVar("ResultT")
-Answer: TypeAlias = Callable[[HttpRequest], Awaitable[HttpAnswer]]
 
 #: What is collected of an upload before a thread writes it.
 _BLOCK: Final = 1024 * 1024
-#: Longest silence of a client in the middle of an upload.
-_IDLE_SECONDS: Final = 60.0
-#: What a form's own lines may take beside the file.
-_FORM_OCTETS: Final = 64 * 1024
 _LONGEST_DOCUMENT: Final = 16 * 1024
-_RETRY_SECONDS: Final = 5
 _NO_CACHE: Final = {"cache-control": "no-store"}
 _RESULT_TYPES: Final[dict[ResultForm, str]] = {
     "parquet": "application/vnd.apache.parquet",
@@ -75,7 +70,7 @@ async def _by_upload(request: HttpRequest, options: Options, form: SourceForm | 
     desk = _desk(request)
     limit = desk.upload_limit_bytes
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared[:20]) > limit + (_FORM_OCTETS if form is None else 0):
+    if declared.isdecimal() and int(declared[:20]) > limit + (FORM_OCTETS if form is None else 0):
         return _too_long(request, limit)
     boundary = boundary_of(request.headers.get("content-type", "")) if form is None else None
     job_id, upload = await _in_thread(desk.open_upload)
@@ -87,7 +82,10 @@ async def _by_upload(request: HttpRequest, options: Options, form: SourceForm | 
         except TooLong:
             return _too_long(request, limit)
         except TimeoutError:
-            detail = f"Nothing came for {_IDLE_SECONDS:.0f} seconds in the middle of the body."
+            detail = (
+                f"The body did not come in time: a client may be silent for {desk.upload_idle_seconds:g} seconds at"
+                f" most, and take {desk.upload_seconds:g} for the whole."
+            )
             return refusal(HTTPStatus.REQUEST_TIMEOUT, detail, request.request_id, {"connection": "close"})
         if file.form is None:
             raise TypeError("a body that came as a whole has a form")
@@ -101,13 +99,14 @@ async def _by_upload(request: HttpRequest, options: Options, form: SourceForm | 
 
 async def _receive(request: HttpRequest, body: Body) -> None:
     """Hand a body over in blocks, written by a thread while the next one comes."""
-    room, held = request.endpoints.room, bytearray()
+    desk, room, held = _desk(request), request.endpoints.room, bytearray()
     parts: Any = request.parts()
+    ends = monotonic() + desk.upload_seconds
     try:
         more = True
         while more:
             try:
-                async with asyncio.timeout(_IDLE_SECONDS):
+                async with asyncio.timeout(min(desk.upload_idle_seconds, ends - monotonic())):
                     part = await anext(parts)
             except StopAsyncIteration:
                 part, more = b"", False
@@ -225,26 +224,13 @@ def _too_long(request: HttpRequest, limit_bytes: int) -> HttpAnswer:
     return refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, request.request_id)
 
 
-def _coming_back(answer: Answer) -> Answer:
-    """Tell callers when to come back while database or files are down: a job can wait, and must not be lost."""
-
-    async def guarded(request: HttpRequest) -> HttpAnswer:
-        try:
-            return await answer(request)
-        except Unavailable as error:
-            refused = error_answer(error, request.request_id)
-            return replace(refused, headers=refused.headers | {"retry-after": str(_RETRY_SECONDS)})
-
-    return guarded
-
-
 ROUTES: Final[tuple[Route, ...]] = (
     Route(
         "POST",
         "/predict_batch",
         "predict_batch",
         "score",
-        _coming_back(_predict_batch),
+        coming_back(_predict_batch),
         "Take a file of transactions, to be scored in the background.",
         documents.PREDICT_BATCH,
         HTTPStatus.ACCEPTED,
@@ -254,7 +240,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "/job_status/{job_id}",
         "job_status",
         "score",
-        _coming_back(_job_status),
+        coming_back(_job_status),
         "State of a job.",
         documents.JOB_STATUS,
     ),
@@ -263,7 +249,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "/job_result/{job_id}",
         "job_result",
         "score",
-        _coming_back(_job_result),
+        coming_back(_job_result),
         "Result of a completed job: the rows of the input, in order, with their scores.",
         documents.JOB_RESULT,
     ),
@@ -272,7 +258,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "/job_cancel/{job_id}",
         "job_cancel",
         "score",
-        _coming_back(_job_cancel),
+        coming_back(_job_cancel),
         "Cancel a job. One that is cancelled already stays so.",
         documents.JOB_CANCEL,
     ),

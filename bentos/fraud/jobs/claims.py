@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Table, and_, exists, or_, select, update
 
 from bentos.fraud.jobs.database import reading, writing
 from bentos.fraud.jobs.ledger import STORED, stored
@@ -14,23 +14,39 @@ from bentos.fraud.jobs.model import Stored, Work, now
 from bentos.fraud.jobs.tables import CHUNKS, JOBS
 from bentos.fraud.records.database import Database
 
-__all__ = ["Claims", "Lost", "claimable"]
+__all__ = ["Claims", "Lost", "claimable", "due"]
 
 _SECOND: Final = 1_000_000
 #: Small jobs are claimed so many at once: their steps take less time than a transaction to claim them.
 _SMALL_AT_ONCE: Final = 16
+#: As settings allow it.
+_LONGEST_LEASE: Final = 3600 * _SECOND
+#: No turn is put off so far.
+_FAR: Final = 60 * _SECOND
 
 
 class Lost(Exception):
     """Undoes a transaction: what it was begun for went to another."""
 
 
-def claimable(instant: int) -> ColumnElement[bool]:
-    """Whether a job has a step that nobody holds."""
-    free = and_(CHUNKS.c.job_id == JOBS.c.job_id, CHUNKS.c.done.is_(False), CHUNKS.c.lease_until < instant)
+def claimable(instant: int, span: int = _LONGEST_LEASE) -> ColumnElement[bool]:
+    """Whether a job has a step that nobody holds, where leases last ``span`` microseconds at most."""
+    open_chunk = and_(CHUNKS.c.job_id == JOBS.c.job_id, CHUNKS.c.done.is_(False), _free(CHUNKS, instant, span))
     return or_(
-        and_(JOBS.c.phase != "score", JOBS.c.lease_until < instant), and_(JOBS.c.phase == "score", exists().where(free))
+        and_(JOBS.c.phase != "score", _free(JOBS, instant, span)),
+        and_(JOBS.c.phase == "score", exists().where(open_chunk)),
     )
+
+
+def due(instant: int) -> ColumnElement[bool]:
+    """Whether it is a job's turn. One that lies far ahead was written before the clock was set back."""
+    return or_(JOBS.c.turn_at <= instant, JOBS.c.turn_at > instant + _FAR)
+
+
+def _free(table: Table, instant: int, span: int) -> ColumnElement[bool]:
+    # A lease that would last longer than any does was written before the clock was set back.
+    until: Column[int] = table.c.lease_until
+    return or_(until < instant, until > instant + 2 * span)
 
 
 class Claims:
@@ -66,7 +82,7 @@ class Claims:
             Leave jobs to others whose input is large.
         """
         instant = now()
-        wanted = [JOBS.c.turn_at <= instant, claimable(instant)]
+        wanted = [due(instant), claimable(instant, self._span)]
         if small_only:
             # The size of what a URI leads to is not known.
             wanted += [JOBS.c.stored_bytes <= self._small_bytes, JOBS.c.source == ""]
@@ -98,27 +114,26 @@ class Claims:
         row = connection.execute(select(*STORED, JOBS.c.attempts).where(*active)).first()
         if row is None:
             raise Lost
-        job, chunk = stored(row), None
+        job, chunk, attempts = stored(row), None, row.attempts + 1
         taken = [*active, JOBS.c.phase == job.phase]
-        values = {"status": "running", "attempts": JOBS.c.attempts + 1, "turn_at": instant, "updated_at": instant}
+        values = {"status": "running", "turn_at": instant, "updated_at": instant}
         if job.phase == "score":
-            chunk = self._claim_chunk(connection, job_id, instant, token)
+            chunk, attempts = self._claim_chunk(connection, job_id, instant, token)
         else:
-            values |= {"lease_token": token, "lease_until": instant + self._span}
-            taken.append(JOBS.c.lease_until < instant)
+            values |= {"attempts": JOBS.c.attempts + 1, "lease_token": token, "lease_until": instant + self._span}
+            taken.append(_free(JOBS, instant, self._span))
         if not connection.execute(update(JOBS).where(*taken).values(values)).rowcount:
             raise Lost
-        return Work(job, chunk, token, row.attempts + 1)
+        return Work(job, chunk, token, attempts)
 
-    def _claim_chunk(self, connection: Connection, job_id: str, instant: int, token: str) -> int:
-        free = [CHUNKS.c.job_id == job_id, CHUNKS.c.done.is_(False), CHUNKS.c.lease_until < instant]
+    def _claim_chunk(self, connection: Connection, job_id: str, instant: int, token: str) -> tuple[int, int]:
+        free = [CHUNKS.c.job_id == job_id, CHUNKS.c.done.is_(False), _free(CHUNKS, instant, self._span)]
+        first = select(CHUNKS.c.chunk, CHUNKS.c.attempts).where(*free).order_by(CHUNKS.c.chunk).limit(1)
+        held = {"lease_token": token, "lease_until": instant + self._span, "attempts": CHUNKS.c.attempts + 1}
         # Another worker may take it between the two statements; then the next one is tried.
-        while (
-            chunk := connection.execute(select(CHUNKS.c.chunk).where(*free).order_by(CHUNKS.c.chunk).limit(1)).scalar()
-        ) is not None:
-            held = {"lease_token": token, "lease_until": instant + self._span}
-            if connection.execute(update(CHUNKS).where(*free, CHUNKS.c.chunk == chunk).values(held)).rowcount:
-                return int(chunk)
+        while (found := connection.execute(first).first()) is not None:
+            if connection.execute(update(CHUNKS).where(*free, CHUNKS.c.chunk == found.chunk).values(held)).rowcount:
+                return found.chunk, found.attempts + 1
         raise Lost
 
     def _claim_small(self, jobs: Sequence[Stored]) -> list[Work]:
@@ -129,7 +144,7 @@ class Claims:
         with writing(self._database) as connection:
             connection.execute(
                 update(JOBS)
-                .where(*fresh, JOBS.c.lease_until < instant, JOBS.c.attempts == 0)
+                .where(*fresh, _free(JOBS, instant, self._span), JOBS.c.attempts == 0)
                 .values(held | {"status": "running", "updated_at": instant})
             )
             mine = select(JOBS.c.job_id).where(JOBS.c.job_id.in_(names), JOBS.c.lease_token == token)
@@ -139,12 +154,10 @@ class Claims:
     def open_steps(self, job_id: str, most: int) -> int:
         """Steps of a job that could be claimed now, so many at most."""
         instant = now()
-        ready = [JOBS.c.job_id == job_id, JOBS.c.turn_at <= instant]
-        free = [CHUNKS.c.job_id == job_id, CHUNKS.c.done.is_(False), CHUNKS.c.lease_until < instant]
+        free = [CHUNKS.c.job_id == job_id, CHUNKS.c.done.is_(False), _free(CHUNKS, instant, self._span)]
+        ready = [JOBS.c.job_id == job_id, due(instant), claimable(instant, self._span)]
         with reading(self._database) as connection:
-            row = connection.execute(select(JOBS.c.phase, JOBS.c.lease_until).where(*ready)).first()
-            if row is None:
-                return 0
-            if row.phase != "score":
-                return int(row.lease_until < instant)
+            phase = connection.execute(select(JOBS.c.phase).where(*ready)).scalar()
+            if phase != "score":
+                return int(phase is not None)
             return len(connection.execute(select(CHUNKS.c.chunk).where(*free).limit(most)).all())

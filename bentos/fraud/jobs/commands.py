@@ -84,7 +84,7 @@ def expire() -> None:
     settings = load_settings(ScoringSettings)
     with (
         contextlib.closing(open_database(settings)) as database,
-        contextlib.closing(open_sweeper(settings, database, open_files(settings, "command"))) as sweeper,
+        contextlib.closing(open_sweeper(settings, database, open_files(settings))) as sweeper,
     ):
         sweeper.sweep()
         click.echo(f"removed the files of {sweeper.remove_left_files()} uploads that never became jobs")

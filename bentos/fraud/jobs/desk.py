@@ -26,6 +26,8 @@ from bentos.fraud.options import Explain
 
 __all__ = ["Announcer", "Desk", "Options"]
 
+_GONE: Final = "the result was kept for its time and is gone; give the job again"
+
 
 class Announcer(Protocol):
     """Tells workers of jobs."""
@@ -87,6 +89,8 @@ class Desk:
         self.files = files
         self.counts: Final = JobCounts(ledger)
         self.upload_limit_bytes = settings.job_upload_limit_bytes
+        self.upload_idle_seconds = settings.job_upload_idle_seconds
+        self.upload_seconds = settings.job_upload_seconds
         self._announcer = announcer
         self._admission = Admission(ledger, settings)
         self._places: Final = settings.job_sources
@@ -102,7 +106,7 @@ class Desk:
         """
         self._admission.admit()
         job_id = new_job_id()
-        return job_id, self.files.receive(job_id)
+        return job_id, self._admission.incoming(self.files.receive(job_id))
 
     def submit_upload(
         self, job_id: str, upload: Upload, form: SourceForm, digest: str, size: int, options: Options
@@ -125,6 +129,10 @@ class Desk:
         """
         try:
             upload.commit()
+        except BaseException:
+            upload.discard()
+            raise
+        try:
             job, is_new = self._create(job_id, "", form, digest, size, options)
         except Unavailable:
             # The database may have taken the job before it fell silent. If not, a sweep removes the file.
@@ -132,9 +140,7 @@ class Desk:
         except BaseException:
             upload.discard()
             raise
-        if is_new:
-            self._admission.store(size)
-        else:
+        if not is_new:
             upload.discard()
         return job
 
@@ -195,13 +201,16 @@ class Desk:
         """
         stored = self.ledger.stored(job_id)
         if stored.status == "expired":
-            raise Expired("the result was kept for its time and is gone; give the job again")
+            raise Expired(_GONE)
         if stored.status != "completed":
             last = {"pending": "; ask again later", "running": "; ask again later"}.get(stored.status, ", without one")
             raise Conflict(f"the job is {stored.status}{last}")
-        self.files.fetch(job_id, RESULT)
+        stream = self.files.open(job_id, *RESULT)
+        if stream is None:
+            # Just now.
+            raise Expired(_GONE)
         chosen = form or stored.result_form
-        return read_parts(self.files.folder(job_id), chosen), chosen
+        return read_parts(stream, chosen), chosen
 
     def check(self) -> DependencyState:
         """Whether jobs are done."""

@@ -69,6 +69,10 @@ class JobFiles(Protocol):
         """Bring one file, made elsewhere, to where others find it."""
         ...
 
+    def open(self, job_id: str, name: str) -> BinaryIO | None:
+        """Open a file to read, also while it is being removed; None when there is none."""
+        ...
+
     def size(self, job_id: str) -> int:
         """Bytes that a job's files take."""
         ...
@@ -124,6 +128,11 @@ class LocalFiles:
     def put(self, job_id: str, file: Path) -> None:
         with _told(), file.open("rb") as source, atomic_file(self._root / job_id / file.name) as target:
             shutil.copyfileobj(source, target)
+
+    def open(self, job_id: str, name: str) -> BinaryIO | None:
+        with _told(), contextlib.suppress(FileNotFoundError):
+            return (self._root / job_id / name).open("rb")
+        return None
 
     def size(self, job_id: str) -> int:
         return total_bytes(self._root / job_id)

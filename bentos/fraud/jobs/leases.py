@@ -82,7 +82,8 @@ class Leases(Claims):
         with writing(self._database) as connection:
             if not _advance(connection, work, values | _FREE):
                 return False
-            rows = [{"job_id": work.job.job_id, "chunk": chunk, "done": False, **_FREE} for chunk in range(chunks)]
+            fresh = {"job_id": work.job.job_id, "done": False, "attempts": 0, **_FREE}
+            rows = [fresh | {"chunk": chunk} for chunk in range(chunks)]
             connection.execute(insert(CHUNKS), rows)
         return True
 
@@ -94,7 +95,6 @@ class Leases(Claims):
             "chunks_done": done,
             "rows_done": JOBS.c.rows_done + rows,
             "rows_failed": JOBS.c.rows_failed + failed,
-            "attempts": 0,
             "progress": PLANNED_PROGRESS + share,
             "phase": case((done >= JOBS.c.chunks, "finish"), else_=JOBS.c.phase),
         }
@@ -155,13 +155,12 @@ class Leases(Claims):
         counted
             Whether it counts among the times that it may be begun.
         """
-        again: dict[str, object] = {"turn_at": now() + round(delay_seconds * _SECOND), "sent_at": 0}
-        if not counted:
-            again["attempts"] = case((JOBS.c.attempts > 0, JOBS.c.attempts - 1), else_=0)
+        again = {"turn_at": now() + round(delay_seconds * _SECOND), "sent_at": 0}
         runs = [JOBS.c.job_id == work.job.job_id, JOBS.c.turn_at.is_not(None)]
+        table = JOBS if work.chunk is None else CHUNKS
+        given = _FREE if counted else _FREE | {"attempts": table.c.attempts - 1}
         with writing(self._database) as connection:
-            table = JOBS if work.chunk is None else CHUNKS
-            if connection.execute(update(table).where(*_mine(work)).values(_FREE)).rowcount:
+            if connection.execute(update(table).where(*_mine(work)).values(given)).rowcount:
                 connection.execute(update(JOBS).where(*runs).values(again))
 
 

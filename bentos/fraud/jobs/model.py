@@ -100,7 +100,7 @@ class Work:
     token
         Of the lease; changes of a worker whose lease went to another have no effect.
     attempts
-        How often steps of this job were begun since one was finished, this time included.
+        How often this very step was begun, this time included.
     """
 
     job: Stored

@@ -45,15 +45,13 @@ class Places:
         self.store: Final = serving / STORE_FILE
 
 
-def open_files(settings: ScoringSettings, scratch: str = "server") -> JobFiles:
+def open_files(settings: ScoringSettings) -> JobFiles:
     """The place of the jobs' files.
 
     Parameters
     ----------
     settings
         Where it is.
-    scratch
-        Names the folder of this process for what it fetches.
 
     Raises
     ------
@@ -67,7 +65,7 @@ def open_files(settings: ScoringSettings, scratch: str = "server") -> JobFiles:
         return LocalFiles(Path(unquote(urlsplit(url).path) if "://" in url else url))
     from bentos.fraud.jobs.remote_files import RemoteFiles
 
-    return RemoteFiles(url, places.scratch / scratch)
+    return RemoteFiles(url, places.scratch)
 
 
 def open_desk(settings: ScoringSettings, database: Database) -> Desk:
@@ -106,7 +104,7 @@ def open_supervisor(settings: ScoringSettings, database: Database) -> Supervisor
     lock = Places(settings.home).supervisor
     if settings.queue_url is None:
         return Supervisor(lock, settings.job_processes)
-    return Supervisor(lock, 0, open_sweeper(settings, database, open_files(settings, "sweeper")))
+    return Supervisor(lock, 0, open_sweeper(settings, database, open_files(settings)))
 
 
 def store_name(settings: ScoringSettings) -> str:

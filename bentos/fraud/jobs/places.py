@@ -7,15 +7,18 @@ named: a redirect, or a name that resolves differently the second time, leads fr
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
-from collections.abc import Sequence
+import stat
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from bentos.core.errors import FieldError, InvalidInput
 
-__all__ = ["allowed_source", "check_place"]
+__all__ = ["allowed_source", "check_place", "pinned"]
 
 #: A scheme, a host or bucket (a file has none), and a path.
 _URL: Final = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#\\\s]*)(/[^?#\\\s]*)")
@@ -79,6 +82,34 @@ def _local(path: str, folders: Sequence[str]) -> Path:
     if not found.is_file() or not any(found.is_relative_to(Path(folder).resolve()) for folder in folders):
         raise _refused("there is no such file")
     return found
+
+
+@contextlib.contextmanager
+def pinned(source: str) -> Iterator[str]:
+    """What :func:`allowed_source` gave, to be read as long as the block lasts.
+
+    A local file is opened here and read by that: since it was allowed, a link or a pipe may have taken its place.
+
+    Raises
+    ------
+    InvalidInput
+        When it is no longer there.
+    """
+    if "://" in source:
+        yield source
+        return
+    try:
+        # A pipe would wait for who writes it.
+        file = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise _refused("there is no such file, or it is not allowed to this service") from error
+    try:
+        held = f"/proc/self/fd/{file}"
+        if not stat.S_ISREG(os.fstat(file).st_mode) or os.readlink(held) != source:  # noqa: PTH115
+            raise _refused("there is no such file")
+        yield held
+    finally:
+        os.close(file)
 
 
 def _climbs(path: str) -> bool:

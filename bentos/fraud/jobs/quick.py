@@ -1,6 +1,7 @@
-"""A folder in memory, in which small jobs are done: their steps take less time than a disk to keep what lies between.
+"""Folders that belong to one process; those of processes that were killed are removed by the next.
 
-Nothing is lost with it: a job that was done there and did not end is done again from its input.
+One in memory, in which small jobs are done: their steps take less time than a disk to keep what lies between. Nothing
+is lost with it: a job that was done there and did not end is done again from its input.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from time import time
-from typing import Final
+from typing import BinaryIO, Final
 
 from bentos.fraud.jobs.supervisor import lock_file
 
-__all__ = ["quick_folder"]
+__all__ = ["own_folder", "quick_folder"]
 
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a folder of mode 0700 is made in it
 _PREFIX: Final = "fraud-jobs-"
@@ -27,20 +28,26 @@ _NEW_SECONDS: Final = 60.0
 
 @contextlib.contextmanager
 def quick_folder() -> Iterator[Path]:
-    """A folder of this process alone, until the block ends; those of processes that were killed are removed first."""
-    root = _MEMORY if os.access(_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
+    """A folder of this process alone, until the block ends."""
+    folder, held = own_folder(_MEMORY if os.access(_MEMORY, os.W_OK) else Path(tempfile.gettempdir()))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        held.close()
+
+
+def own_folder(root: Path) -> tuple[Path, BinaryIO]:
+    """A folder of this process alone as long as the stream is open; those of processes that were killed are removed."""
     for left in root.glob(f"{_PREFIX}*"):
         # Others' folders, of other users or just being removed by another process.
         with contextlib.suppress(OSError):
             _remove_if_left(left)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root))
     held = lock_file(folder / _LOCK)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        if held is not None:
-            held.close()
+    if held is None:
+        raise BlockingIOError(f"{folder} is new and locked by another process")
+    return folder, held
 
 
 def _remove_if_left(folder: Path) -> None:

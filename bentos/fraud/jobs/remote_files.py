@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import tempfile
+import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import fsspec
 
@@ -14,6 +16,7 @@ from bentos.core.errors import ConfigError, Unavailable
 from bentos.core.files import atomic_file
 from bentos.fraud.jobs.files import INPUT, LocalFiles, Upload
 from bentos.fraud.jobs.model import id_time
+from bentos.fraud.jobs.quick import own_folder
 
 __all__ = ["RemoteFiles"]
 
@@ -21,14 +24,14 @@ _BLOCK: Final = 1024 * 1024
 
 
 class RemoteFiles:
-    """Files below a URL, and a scratch folder of this machine for the steps that work here.
+    """Files below a URL, and a folder of this process for the steps that work here.
 
     Parameters
     ----------
     url
         Folder with one folder per job.
     scratch
-        Folder of this machine; what is in it can be lost at any time.
+        Folder of this machine in which each process makes its own; what is in it can be lost at any time.
 
     Raises
     ------
@@ -42,8 +45,10 @@ class RemoteFiles:
         except (ValueError, ImportError) as error:
             raise ConfigError(f"FRAUD_JOBS_URL cannot be used: {error}") from error
         self._url = url.rstrip("/")
-        self._scratch = scratch
-        self._local = LocalFiles(scratch)
+        scratch.mkdir(parents=True, exist_ok=True)
+        self._scratch, held = own_folder(scratch)
+        weakref.finalize(self, _end, self._scratch, held)
+        self._local = LocalFiles(self._scratch)
 
     def receive(self, job_id: str) -> Upload:
         with _told():
@@ -73,7 +78,8 @@ class RemoteFiles:
             there = self._files(job_id)
             for path in sorted(folder.rglob("*")):
                 name = path.relative_to(folder).as_posix()
-                if path.is_file() and not path.name.startswith(".") and there.get(name) != path.stat().st_size:
+                hidden = any(part.startswith(".") for part in name.split("/"))
+                if path.is_file() and not hidden and there.get(name) != path.stat().st_size:
                     target = f"{self._root}/{job_id}/{name}"
                     self._system.makedirs(str(PurePosixPath(target).parent), exist_ok=True)
                     self._system.put_file(str(path), target)
@@ -81,6 +87,20 @@ class RemoteFiles:
     def put(self, job_id: str, file: Path) -> None:
         with _told():
             self._system.put_file(str(file), f"{self._root}/{job_id}/{file.name}")
+
+    def open(self, job_id: str, name: str) -> BinaryIO | None:
+        # Whole and without a name: what is asked for once takes no room afterwards.
+        copy: BinaryIO = tempfile.TemporaryFile(dir=self._scratch)  # noqa: SIM115
+        try:
+            with _told(), self._system.open(f"{self._root}/{job_id}/{name}", "rb") as there:
+                shutil.copyfileobj(there, copy, _BLOCK)
+        except BaseException as error:
+            copy.close()
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None
+            raise
+        copy.seek(0)
+        return copy
 
     def size(self, job_id: str) -> int:
         with _told():
@@ -138,6 +158,11 @@ class _RemoteUpload:
             self._stream.close()
         with contextlib.suppress(Unavailable):
             self._files.remove(self._job_id)
+
+
+def _end(scratch: Path, held: BinaryIO) -> None:
+    shutil.rmtree(scratch, ignore_errors=True)
+    held.close()
 
 
 @contextlib.contextmanager

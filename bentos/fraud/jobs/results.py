@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO, Final
 
-from bentos.core.errors import Expired
 from bentos.core.jobs import ResultForm
 
 __all__ = ["RESULT", "read_parts"]
@@ -16,24 +14,13 @@ RESULT: Final = ("result.parquet",)
 _BLOCK: Final = 1024 * 1024
 
 
-def read_parts(folder: Path, form: ResultForm) -> Iterator[bytes]:
-    """A result, piece by piece; opened before this returns.
-
-    Raises
-    ------
-    Expired
-        When it was removed just now.
-    """
-    try:
-        stream = (folder / RESULT[0]).open("rb")
-    except FileNotFoundError as error:
-        raise Expired("the result was kept for its time and is gone; give the job again") from error
+def read_parts(stream: BinaryIO, form: ResultForm) -> Iterator[bytes]:
+    """A result in Parquet, piece by piece in either form; closes the stream in the end."""
     if form == "parquet":
         return _blocks(stream)
-    with stream:
-        from bentos.fraud.bulk.pipeline import read_result
+    from bentos.fraud.bulk.pipeline import csv_parts
 
-        return read_result(folder, form)
+    return csv_parts(stream)
 
 
 def _blocks(stream: BinaryIO) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from bentos.fraud.jobs.files import JobFiles
 from bentos.fraud.jobs.heart import Heart, Hold
 from bentos.fraud.jobs.leases import PLANNED_PROGRESS, SCORED_PROGRESS, Leases
 from bentos.fraud.jobs.model import Work
+from bentos.fraud.jobs.places import pinned
 
 __all__ = ["Runner"]
 
@@ -133,9 +135,11 @@ class Runner:
 
     def _planned(self, hold: Hold, folder: Path) -> Plan:
         job = hold.work.job
-        source = job.source or self._files.source(job.job_id)
         progress = _percent(hold, 0.0, PLANNED_PROGRESS)
-        plan = self._pipeline.plan(source, job.form, folder, job.explain, progress, hold.stopped)
+        # Those of this product's own are no secret, and may lie behind a link.
+        own = self._files.source(job.job_id)
+        with pinned(job.source) if job.source else contextlib.nullcontext(own) as source:
+            plan = self._pipeline.plan(source, job.form, folder, job.explain, progress, hold.stopped)
         _LOGGER.info("job %s: read %d rows, %d chunks", job.job_id, plan.rows_total, plan.chunks)
         return plan
 

@@ -73,6 +73,15 @@ class JobsSettings(Settings):
     job_upload_limit_bytes: int = Field(
         default=2 * _GIBIBYTE, ge=1024, description="Largest file of a job that is uploaded, bytes."
     )
+    job_upload_idle_seconds: float = Field(
+        default=60.0, gt=0, le=3600, description="Longest silence of a client in the middle of an upload, seconds."
+    )
+    job_upload_seconds: float = Field(
+        default=3600.0,
+        gt=0,
+        le=12 * 3600,
+        description="Longest time of an upload as a whole, seconds: one that trickles holds its room for no longer.",
+    )
     job_waiting_limit: int = Field(
         default=20_000,
         ge=1,

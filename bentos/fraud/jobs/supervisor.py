@@ -83,11 +83,15 @@ class Supervisor:
         backoff = _FIRST_BACKOFF
         while True:
             started = monotonic()
-            code = await self._live(lane)
+            try:
+                code: int | str = await self._live(lane)
+            except OSError as error:
+                # Such as no memory for one more process.
+                code = str(error)
             backoff = _FIRST_BACKOFF if monotonic() - started > _SOUND_SECONDS else min(2 * backoff, _LONGEST_BACKOFF)
             # A server that stops ends it first, and is gone before this is told.
             await asyncio.sleep(backoff)
-            _LOGGER.error("a process of jobs ended with code %s; starting the next one", code)
+            _LOGGER.error("a process of jobs ended (%s); starting the next one", code)
 
     async def _live(self, lane: int) -> int:
         # The interpreter's own: what is installed for the server is installed for its jobs.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import delete, exists, or_, select, update
 
-from bentos.fraud.jobs.claims import claimable
+from bentos.fraud.jobs.claims import claimable, due
 from bentos.fraud.jobs.database import reading, writing
 from bentos.fraud.jobs.model import now
 from bentos.fraud.jobs.tables import CHUNKS, JOBS
@@ -37,15 +37,15 @@ class Sweep:
 
     def unsent(self) -> list[str]:
         """Active jobs of which no message was sent, oldest first."""
-        query = select(JOBS.c.job_id).where(JOBS.c.turn_at <= now(), JOBS.c.sent_at == 0)
+        query = select(JOBS.c.job_id).where(due(now()), JOBS.c.sent_at == 0)
         with reading(self._database) as connection:
             return list(connection.execute(query.order_by(JOBS.c.turn_at).limit(_AT_ONCE)).scalars())
 
     def idle(self, seconds: float) -> list[str]:
         """Active jobs with a step that nobody holds, though their last message was sent longer ago."""
         instant = now()
-        sent = [JOBS.c.sent_at > 0, JOBS.c.sent_at < instant - round(seconds * _SECOND)]
-        query = select(JOBS.c.job_id).where(JOBS.c.turn_at <= instant, claimable(instant), *sent)
+        sent = [JOBS.c.sent_at > 0, or_(JOBS.c.sent_at < instant - round(seconds * _SECOND), JOBS.c.sent_at > instant)]
+        query = select(JOBS.c.job_id).where(due(instant), claimable(instant), *sent)
         with reading(self._database) as connection:
             return list(connection.execute(query.order_by(JOBS.c.turn_at).limit(_AT_ONCE)).scalars())
 
@@ -68,13 +68,14 @@ class Sweep:
             if len(found) < _AT_ONCE:
                 return changed
 
-    def with_files(self) -> list[str]:
-        """Jobs whose files are to be removed, and of which nobody holds a step."""
+    def with_files(self, after: str = "") -> list[str]:
+        """Jobs whose files are to be removed, and of which nobody holds a step, by name; those after one."""
         instant = now()
         held = exists().where(CHUNKS.c.job_id == JOBS.c.job_id, CHUNKS.c.lease_until >= instant)
         gone = [JOBS.c.status.in_(_GONE), JOBS.c.stored_bytes > 0, JOBS.c.lease_until < instant, ~held]
+        query = select(JOBS.c.job_id).where(*gone, JOBS.c.job_id > after)
         with reading(self._database) as connection:
-            return list(connection.execute(select(JOBS.c.job_id).where(*gone).limit(_AT_ONCE)).scalars())
+            return list(connection.execute(query.order_by(JOBS.c.job_id).limit(_AT_ONCE)).scalars())
 
     def removed(self, job_ids: Sequence[str]) -> None:
         """Note that the files of jobs are gone."""

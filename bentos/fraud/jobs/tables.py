@@ -15,7 +15,7 @@ __all__ = ["CHUNKS", "JOBS", "TOTALS"]
 #: phase          what is to be done next: plan, score or finish; one of the three to its end
 #: turn_at        the job with the earliest turn comes next, not before it; each step gives it a new one; NULL ends
 #: lease_*        who works on plan or finish, and until when he is believed to live; token "" is nobody
-#: attempts       steps begun since one was finished
+#: attempts       how often plan or finish was begun; a chunk counts its own
 #: sent_at        when the broker took the job's message; 0 when it has to be sent (the outbox)
 #: stored_bytes   what the job's files take; 0 when they are gone
 JOBS: Final = Table(
@@ -61,6 +61,7 @@ CHUNKS: Final = Table(
     Column("done", Boolean, nullable=False),
     Column("lease_token", String(32), nullable=False),
     Column("lease_until", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
     Index("job_chunks_open", "job_id", "done", "chunk"),
 )
 

@@ -14,9 +14,11 @@ from bentos.core.jobs import SourceForm
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-__all__ = ["Body", "FormBody", "RawBody", "Target", "TooLong", "boundary_of", "form_of"]
+__all__ = ["FORM_OCTETS", "Body", "FormBody", "RawBody", "Target", "TooLong", "boundary_of", "form_of"]
 
 FILE_PART: Final = "file"
+#: What a form's own lines may take beside the file.
+FORM_OCTETS: Final = 64 * 1024
 _FORMS: Final[dict[str, SourceForm]] = {
     "text/csv": "csv",
     "application/csv": "csv",
@@ -138,6 +140,7 @@ class FormBody:
 
     def __init__(self, file: RawBody, boundary: bytes) -> None:
         self._file = file
+        self._octets = 0
         self._parts = 0
         self._ended = False
         self._name, self._value = b"", b""
@@ -169,6 +172,9 @@ class FormBody:
             self._parser.write(data)
         except FormParserError as error:
             raise _wrong("is no multipart/form-data as its content type says") from error
+        self._octets += len(data)
+        if self._octets - self._file.size > FORM_OCTETS:
+            raise _wrong(f"has more than {FORM_OCTETS} bytes beside its file")
 
     def end(self) -> None:
         """See :class:`Body`."""

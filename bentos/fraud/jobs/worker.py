@@ -16,6 +16,7 @@ from typing import Final
 from bentos.core.errors import Unavailable
 from bentos.core.features.pseudonyms import Pseudonyms
 from bentos.fraud.application import load_artifact
+from bentos.fraud.bulk.memory import spare_memory
 from bentos.fraud.bulk.pipeline import Pipeline
 from bentos.fraud.jobs.embedded import hold_presence
 from bentos.fraud.jobs.heart import Heart
@@ -58,6 +59,7 @@ def open_parts(settings: ScoringSettings, stopping: threading.Event) -> Iterator
     FraudError
         When one of them cannot be opened.
     """
+    spare_memory()
     with contextlib.ExitStack() as stack:
         database = open_database(settings)
         stack.callback(database.close)
@@ -66,7 +68,7 @@ def open_parts(settings: ScoringSettings, stopping: threading.Event) -> Iterator
         scorer = Scorer(load_artifact(settings), threads=settings.inference_threads)
         pseudonyms = Pseudonyms(settings.pseudonym_key.get_secret_value())
         leases = Leases(database, settings.job_lease_seconds, settings.job_small_bytes)
-        files = open_files(settings, f"worker-{os.getpid()}")
+        files = open_files(settings)
         heart = Heart(leases, settings.job_lease_seconds, stopping)
         pipeline = Pipeline(scorer, store, pseudonyms, settings)
         quick = stack.enter_context(quick_folder())

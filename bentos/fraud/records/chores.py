@@ -35,6 +35,9 @@ _RETRY_SECONDS: Final = 10.0
 _JOIN_SECONDS: Final = 5.0
 _JOINED_ROWS: Final = 1000
 _PAUSE_SECONDS: Final = 0.05
+_EXPIRE_SECONDS: Final = 5.0
+#: Microseconds that a transaction of a label or a prediction may take.
+_OVERLAP: Final = 600_000_000
 _DAY: Final = 86_400_000_000
 _LOGGER = logging.getLogger(__name__)
 
@@ -73,6 +76,8 @@ class Chores:
         self.quality: Mapping[ModelKey, Quality] = {}
         self._lease = Lease(database, CHORES)
         self._ready = False
+        # Of pending labels, those that came before are joined, or their predictions have not come.
+        self._joined_until = 0
         self._due: dict[str, float] = {}
         self._wrong: dict[str, str] = {}
         self._woken = threading.Event()
@@ -119,8 +124,8 @@ class Chores:
             self._tell("database", "the records database cannot be used", error)
             return
         except Exception as error:
-            self._tell("database", "the records cannot be looked after", error)
-            _LOGGER.exception("the records cannot be looked after")
+            if self._tell("database", "the records cannot be looked after", error):
+                _LOGGER.exception("the records cannot be looked after")
             return
         if held:
             self._do("features", "labels cannot reach the feature store", self._deliver)
@@ -129,6 +134,7 @@ class Chores:
             self._do("quality", "quality cannot be counted", self._count, settings.quality_interval_seconds)
             self._do("retention", "old records cannot be removed", self._expire, settings.retention_interval_seconds)
         else:
+            self._joined_until = 0
             for name in ("features", "labels", "quality", "retention"):
                 self._wrong.pop(name, None)
 
@@ -151,17 +157,21 @@ class Chores:
             work()
             self._wrong.pop(name, None)
         except Exception as error:
-            self._tell(name, complaint, error)
+            new = self._tell(name, complaint, error)
             self._due[name] = time.monotonic() + min(interval, _RETRY_SECONDS)
-            if not isinstance(error, SQLAlchemyError | Unavailable):
+            # Once, not at every look.
+            if new and not isinstance(error, SQLAlchemyError | Unavailable):
                 _LOGGER.exception(complaint)
 
-    def _tell(self, name: str, complaint: str, error: Exception) -> None:
+    def _tell(self, name: str, complaint: str, error: Exception) -> bool:
+        """Note what is wrong; whether that is new."""
         # An error of SQLAlchemy holds values, and one of the driver where the database is.
         detail = str(error) if isinstance(error, FraudError) else type(error).__name__
-        if name not in self._wrong:
+        new = name not in self._wrong
+        if new:
             _LOGGER.warning("%s: %s", complaint, detail)
         self._wrong[name] = f"{complaint}: {detail}"
+        return new
 
     def _is_due(self, name: str, interval: float) -> bool:
         now = time.monotonic()
@@ -172,20 +182,26 @@ class Chores:
 
     def _deliver(self) -> None:
         while not self._stopped.is_set() and self._outbox.deliver():
-            self._lease.hold()
+            if not self._lease.hold():
+                return
 
     def _join(self) -> None:
-        with self._database.read() as connection:
-            if not any_overlooked(connection):
-                return
-        with self._database.begin() as connection:
-            joined = join_left(connection, self._identifiers, _JOINED_ROWS)
-        if joined:
-            self._on_joined(joined)
+        with self._database.read(patient=True) as connection:
+            began = self._database.now(connection)
+            overlooked = any_overlooked(connection, self._joined_until)
+        while overlooked and not self._stopped.is_set() and self._lease.hold():
+            with self._database.begin() as connection:
+                joined = join_left(connection, self._identifiers, _JOINED_ROWS, self._joined_until)
+            if joined:
+                self._on_joined(joined)
+            overlooked = len(joined) == _JOINED_ROWS
+        if not overlooked:
+            # Those that waited already then, a moment's writers apart, need not be looked at again.
+            self._joined_until = began - _OVERLAP
 
     def _count(self) -> None:
-        since = time.time_ns() // 1000 - int(self._settings.quality_window_days * _DAY)
-        with self._database.read() as connection:
+        with self._database.read(patient=True) as connection:
+            since = self._database.now(connection) - int(self._settings.quality_window_days * _DAY)
             found = count_quality(connection, since)
             if found == kept_quality(connection):
                 return
@@ -194,10 +210,16 @@ class Chores:
         self.quality = found
 
     def _expire(self) -> None:
-        removed = expire(self._database, self._settings, time.time_ns() // 1000, self._pause)
+        until = time.monotonic() + _EXPIRE_SECONDS
+
+        def pause() -> bool:
+            # The rest of it soon: labels wait for this thread too.
+            return not self._lease.hold() or self._stopped.wait(_PAUSE_SECONDS) or time.monotonic() > until
+
+        with self._database.read() as connection:
+            now = self._database.now(connection)
+        removed, finished = expire(self._database, self._settings, now, pause)
+        if not finished:
+            self._due["retention"] = 0.0
         if removed.predictions or removed.labels:
             _LOGGER.info("removed %d predictions and %d labels", removed.predictions, removed.labels)
-
-    def _pause(self) -> bool:
-        self._lease.hold()
-        return self._stopped.wait(_PAUSE_SECONDS)

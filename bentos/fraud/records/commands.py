@@ -42,7 +42,7 @@ def quality(days: float | None, as_json: bool) -> None:
 
     with _opened() as (database, settings):
         span = settings.quality_window_days if days is None else days
-        with database.read() as connection:
+        with database.read(patient=True) as connection:
             found = count_quality(connection, time.time_ns() // 1000 - int(span * _DAY))
     if as_json:
         click.echo(json.dumps([_facts(model, result) for model, result in found.items()]))
@@ -130,7 +130,9 @@ def expire() -> None:
     from bentos.fraud.records import retention
 
     with _opened() as (database, settings):
-        removed = retention.expire(database, settings, time.time_ns() // 1000, lambda: False)
+        with database.read() as connection:
+            now = database.now(connection)
+        removed, _ = retention.expire(database, settings, now, lambda: False)
     click.echo(f"removed {removed.predictions:,} predictions and {removed.labels:,} labels")
 
 

@@ -6,12 +6,13 @@ import contextlib
 from collections.abc import Iterator
 from typing import Final
 
-from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from bentos.core.errors import Unavailable
 
 __all__ = ["may_pass", "translated"]
 
+_SLOW: Final = "the records database took too long to answer; ask for less, such as a shorter time from since to until"
 _DOWN: Final = "the records database cannot be used at the moment; try again"
 
 
@@ -33,4 +34,9 @@ def translated() -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         # SQLAlchemy's text holds the statement with its values, which are nobody's business.
-        raise Unavailable(_DOWN) from error
+        raise Unavailable(_SLOW if _took_too_long(error) else _DOWN) from error
+
+
+def _took_too_long(error: SQLAlchemyError) -> bool:
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    return type(cause).__name__ == "QueryCanceled" or str(cause) == "interrupted"

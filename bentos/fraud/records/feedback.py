@@ -6,9 +6,8 @@ import asyncio
 import contextlib
 import queue
 import threading
-import time
 from collections.abc import Sequence
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future
 from typing import Final, TypeAlias
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -51,6 +50,11 @@ class FeedbackDesk:
         self._waiting = 0
         self._thread: threading.Thread | None = None
 
+    @property
+    def idle(self) -> bool:
+        """Whether no call waits to be taken."""
+        return self._calls.empty()
+
     async def submit(self, labels: Sequence[GivenLabel]) -> list[Applied]:
         """Apply labels in order; they are on disk when this returns.
 
@@ -84,28 +88,34 @@ class FeedbackDesk:
             self._thread.join(self._timeout_seconds)
 
     def _run(self) -> None:
-        while (first := self._calls.get()) is not None:
-            group, ended = self._grouped(first)
-            self._commit(group)
-            if ended:
-                return
+        ended = False
+        while not ended:
+            group, ended = self._grouped()
+            if group:
+                self._commit(group)
 
-    def _grouped(self, first: _Call) -> tuple[list[_Call], bool]:
-        group, size = [first], len(first[0])
+    def _grouped(self) -> tuple[list[_Call], bool]:
+        group: list[_Call] = []
+        size = 0
+        call = self._calls.get()
         with contextlib.suppress(queue.Empty):
-            while size < _GROUP:
+            while call is not None:
+                # Whoever gave up meanwhile brings it again; a database that hangs must not make a heap of these.
+                if call[1].set_running_or_notify_cancel():
+                    group.append(call)
+                    size += len(call[0])
+                if size >= _GROUP:
+                    return group, False
                 call = self._calls.get_nowait()
-                if call is None:
-                    return group, True
-                group.append(call)
-                size += len(call[0])
+            return group, True
         return group, False
 
     def _commit(self, group: Sequence[_Call]) -> None:
         try:
             labels = [label for call, _ in group for label in call]
             with translated(), self._database.begin() as connection:
-                applied = apply_labels(connection, self._identifiers, labels, time.time_ns() // 1000)
+                now = self._database.now(connection)
+                applied = apply_labels(connection, self._identifiers, labels, now)
         except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for it
             cause = error.__cause__
             if len(group) > 1 and not (isinstance(cause, SQLAlchemyError) and may_pass(cause)):
@@ -114,12 +124,10 @@ class FeedbackDesk:
                     self._commit([call])
                 return
             for _, done in group:
-                with contextlib.suppress(InvalidStateError):
-                    done.set_exception(error)
+                done.set_exception(error)
             return
         start = 0
         for own, done in group:
-            # Who left has cancelled it; the labels are kept all the same.
-            with contextlib.suppress(InvalidStateError):
-                done.set_result(applied[start : start + len(own)])
+            # Also for those who left meanwhile: the labels are kept all the same.
+            done.set_result(applied[start : start + len(own)])
             start += len(own)

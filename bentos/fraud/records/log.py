@@ -129,19 +129,19 @@ class PredictionLog:
     def _write(self) -> bool:
         """Write one batch; whether the database took it."""
         values, batches, rows = self._encoded()
+        lost: list[Exception] = []
         try:
-            joined = self._writer.write(values) if values else []
+            joined = self._written(values, lost)
         except SQLAlchemyError as error:
-            if may_pass(error):
-                if not self._backoff:
-                    _LOGGER.warning("the records database takes no predictions: %s", type(error).__name__)
-                self._backoff = min(2 * self._backoff or _FIRST_BACKOFF, _LONGEST_BACKOFF)
-                return False
-            kind = type(error.orig).__name__ if isinstance(error, DBAPIError) else type(error).__name__
+            if not self._backoff:
+                _LOGGER.warning("the records database takes no predictions: %s", type(error).__name__)
+            self._backoff = min(2 * self._backoff or _FIRST_BACKOFF, _LONGEST_BACKOFF)
+            return False
+        if lost:
             # The text holds the values, which are nobody's business.
-            _LOGGER.error("%d predictions cannot be recorded: %s", len(values), kind)  # noqa: TRY400
-            self._on_lost(len(values))
-            joined = []
+            kinds = ", ".join(sorted({_kind(error) for error in lost}))
+            _LOGGER.error("%d predictions cannot be recorded: %s", len(lost), kinds)
+            self._on_lost(len(lost))
         if self._backoff:
             _LOGGER.info("the records database takes predictions again")
             self._backoff = 0.0
@@ -152,13 +152,35 @@ class PredictionLog:
             self._on_joined(joined)
         return True
 
+    def _written(self, values: Sequence[Values], lost: list[Exception]) -> list[Applied]:
+        """Write what can be written: of what cannot, halves, until it stands alone."""
+        if not values:
+            return []
+        try:
+            return self._writer.write(values)
+        except Exception as error:
+            if isinstance(error, SQLAlchemyError) and may_pass(error):
+                raise
+            if len(values) == 1:
+                lost.append(error)
+                return []
+        middle = len(values) // 2
+        return self._written(values[:middle], lost) + self._written(values[middle:], lost)
+
     def _encoded(self) -> tuple[list[Values], int, int]:
         """The oldest predictions, with how many batches and rows of the buffer they are; these stay there."""
         values: list[Values] = []
         batches = rows = in_slice = 0
         while batches < len(self._buffer) and rows < self._settings.prediction_log_batch_rows:
             batch = self._buffer[batches]
-            values += self._encoder.encode(batch)
+            try:
+                values += self._encoder.encode(batch)
+            except Exception:
+                # Whatever it is, the thread has to live on, and not to meet it again.
+                _LOGGER.exception("%d predictions cannot be made records of", len(batch[1]))
+                self._on_lost(len(batch[1]))
+                self._taken += len(batch[1])
+                batch = self._buffer[batches] = (batch[0], (), ())
             batches += 1
             rows += len(batch[1])
             in_slice += len(batch[1])
@@ -166,3 +188,7 @@ class PredictionLog:
                 in_slice = 0
                 time.sleep(0)
         return values, batches, rows
+
+
+def _kind(error: Exception) -> str:
+    return type(error.orig if isinstance(error, DBAPIError) and error.orig is not None else error).__name__

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, Select, exists, select, true, update
+from sqlalchemy import Connection, Select, exists, select, update
 
 from bentos.core.records import LabelOutcome
 from bentos.fraud.records.identifiers import Identifiers
-from bentos.fraud.records.labels import Applied, counted, outbox_row, pieces, predicted, tell_store
-from bentos.fraud.records.tables import LABELS, PREDICTIONS
+from bentos.fraud.records.label_rows import outbox_row, pieces, predicted, tell_store
+from bentos.fraud.records.labels import Applied, counted
+from bentos.fraud.records.tables import LABELS, PREDICTIONS, WAITING
 
 __all__ = ["any_overlooked", "join_left", "join_pending"]
 
 
 def join_pending(connection: Connection, identifiers: Identifiers, ids: Sequence[str]) -> list[Applied]:
     """Join labels that wait with the predictions of these transactions, within a transaction that writes."""
-    if not connection.execute(select(exists().where(LABELS.c.pending.is_(true())))).scalar_one():
+    # In the order of their index: most of the time there is none, which no table has to be read for.
+    waits = select(LABELS.c.transaction_id).where(WAITING).order_by(LABELS.c.created_at).limit(1)
+    if connection.execute(waits).first() is None:
         return []
-    query = select(LABELS).where(LABELS.c.pending.is_(true())).order_by(LABELS.c.transaction_id)
+    query = select(LABELS).where(WAITING).order_by(LABELS.c.transaction_id)
     if connection.dialect.name != "sqlite":
         query = query.with_for_update()
     waiting = {}
@@ -38,17 +41,31 @@ def join_pending(connection: Connection, identifiers: Identifiers, ids: Sequence
     return joined
 
 
-def any_overlooked(connection: Connection) -> bool:
+def any_overlooked(connection: Connection, since: int) -> bool:
     """Whether :func:`join_left` has anything to do."""
-    return connection.execute(_overlooked().limit(1)).first() is not None
+    return connection.execute(_overlooked(since).limit(1)).first() is not None
 
 
-def join_left(connection: Connection, identifiers: Identifiers, limit: int) -> list[Applied]:
-    """Join labels that were overlooked: of PostgreSQL's transactions that run at once neither sees the other's rows."""
-    ids = list(connection.scalars(_overlooked().limit(limit)))
+def join_left(connection: Connection, identifiers: Identifiers, limit: int, since: int) -> list[Applied]:
+    """Join labels that were overlooked: of PostgreSQL's transactions that run at once neither sees the other's rows.
+
+    Parameters
+    ----------
+    connection
+        In a transaction that writes.
+    identifiers
+        How customers and merchants are written.
+    limit
+        How many at most.
+    since
+        Only those that came then or later, microseconds since 1970 UTC. One that is there already when its prediction
+        is written is not overlooked.
+    """
+    ids = list(connection.scalars(_overlooked(since).limit(limit)))
     return join_pending(connection, identifiers, ids) if ids else []
 
 
-def _overlooked() -> Select[str]:
+def _overlooked(since: int) -> Select[str]:
     predicted_now = exists().where(PREDICTIONS.c.transaction_id == LABELS.c.transaction_id)
-    return select(LABELS.c.transaction_id).where(LABELS.c.pending.is_(true()), predicted_now)
+    waiting = select(LABELS.c.transaction_id).where(WAITING, LABELS.c.created_at >= since)
+    return waiting.where(predicted_now).order_by(LABELS.c.created_at)

@@ -14,7 +14,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import Connection, delete, func, insert, select
 
-from bentos.fraud.records.tables import LABELS, PREDICTIONS, QUALITY
+from bentos.fraud.records.tables import LABELS, PREDICTIONS, QUALITY, from_labels
 
 __all__ = ["ModelKey", "Quality", "QualityCollector", "count_quality", "keep_quality", "kept_quality"]
 
@@ -117,7 +117,7 @@ def count_quality(connection: Connection, since: int, until: int | None = None) 
     table = PREDICTIONS.c
     query = (
         select(table.model_name, table.model_version, table.role, table.decision, LABELS.c.label, func.count())
-        .select_from(LABELS.join(PREDICTIONS, LABELS.c.transaction_id == table.transaction_id))
+        .select_from(LABELS.join(PREDICTIONS, from_labels(connection) == table.transaction_id))
         .where(table.created_at >= since, LABELS.c.revision > 0)
         .group_by(table.model_name, table.model_version, table.role, table.decision, LABELS.c.label)
     )

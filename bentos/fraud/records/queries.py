@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import Row, and_, func, select
+from sqlalchemy import Connection, Row, Select, and_, func, select
 
 from bentos.core.answers import ModelVersion, ReasonText
 from bentos.core.features.definitions import FEATURE_NAMES
@@ -18,7 +17,7 @@ from bentos.fraud.records.database import Database
 from bentos.fraud.records.failures import translated
 from bentos.fraud.records.filters import Filters, Place, write_cursor
 from bentos.fraud.records.identifiers import Identifiers
-from bentos.fraud.records.tables import CLAIMS, LABEL_OUTBOX, LABELS, PREDICTIONS
+from bentos.fraud.records.tables import CLAIMS, LABEL_OUTBOX, LABELS, PREDICTIONS, WAITING, from_labels
 
 __all__ = ["Queries", "instant"]
 
@@ -64,22 +63,10 @@ class Queries:
         Unavailable
             When the database fails.
         """
-        table = PREDICTIONS.c
-        labelled = and_(LABELS.c.transaction_id == table.transaction_id, LABELS.c.revision > 0)
-        claimed = and_(CLAIMS.c.transaction_id == table.transaction_id, CLAIMS.c.until > time.time_ns() // 1000)
-        query = (
-            select(
-                PREDICTIONS,
-                *(LABELS.c[name] for name in ("label", "label_time", "source", "analyst", "updated_at")),
-                CLAIMS.c.analyst.label("claimed_by"),
-                CLAIMS.c.until.label("claimed_until"),
-            )
-            .select_from(PREDICTIONS.outerjoin(LABELS, labelled).outerjoin(CLAIMS, claimed))
-            .order_by(table.created_at.desc(), table.id.desc())
-            .limit(limit + 1)
-        )
-        rows: list[Row[Any]] = []
         with translated(), self._database.read() as connection:
+            now = self._database.now(connection)
+            query = _query(connection, now, by_label=filters.label not in (None, "none")).limit(limit + 1)
+            rows: list[Row[Any]] = []
             # One query for each form of an identifier: each walks along an index, both together would have to sort.
             for hashed in (False, True) if filters.names_somebody else (False,):
                 chosen = query.where(*filters.conditions(self._identifiers, after, hashed=hashed))
@@ -102,11 +89,30 @@ class Queries:
         counts = {
             "predictions": select(func.count()).select_from(PREDICTIONS),
             "labels": select(func.count()).select_from(LABELS).where(LABELS.c.revision > 0),
-            "pending labels": select(func.count()).select_from(LABELS).where(LABELS.c.pending.is_(True)),
+            "pending labels": select(func.count()).select_from(LABELS).where(WAITING),
             "features to tell": select(func.count()).select_from(LABEL_OUTBOX),
         }
-        with translated(), self._database.read() as connection:
+        with translated(), self._database.read(patient=True) as connection:
             return {name: connection.execute(query).scalar_one() for name, query in counts.items()}
+
+
+def _query(connection: Connection, now: int, *, by_label: bool) -> Select[Any]:
+    table = PREDICTIONS.c
+    transactions = from_labels(connection) if by_label else LABELS.c.transaction_id
+    # Nor may the order lead it through all predictions.
+    newest = table.created_at + 0 if by_label and connection.dialect.name == "sqlite" else table.created_at
+    labelled = and_(transactions == table.transaction_id, LABELS.c.revision > 0)
+    claimed = and_(CLAIMS.c.transaction_id == table.transaction_id, CLAIMS.c.until > now)
+    return (
+        select(
+            PREDICTIONS,
+            *(LABELS.c[name] for name in ("label", "label_time", "source", "analyst", "updated_at")),
+            CLAIMS.c.analyst.label("claimed_by"),
+            CLAIMS.c.until.label("claimed_until"),
+        )
+        .select_from(PREDICTIONS.join(LABELS, labelled, isouter=not by_label).outerjoin(CLAIMS, claimed))
+        .order_by(newest.desc(), table.id.desc())
+    )
 
 
 def _kept(row: Row[Any], *, features: bool) -> KeptPrediction:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, and_, delete, or_, select, text
+from sqlalchemy import Connection, Row, and_, delete, or_, select, text
 
+from bentos.core.errors import Unavailable
 from bentos.core.features.history import CUSTOMER
 from bentos.fraud.records.database import Database
 from bentos.fraud.records.identifiers import Identifiers
-from bentos.fraud.records.labels import pieces
+from bentos.fraud.records.label_rows import pieces
 from bentos.fraud.records.settings import RecordsSettings
-from bentos.fraud.records.tables import CLAIMS, LABEL_HISTORY, LABEL_OUTBOX, LABELS, PREDICTIONS
+from bentos.fraud.records.tables import CLAIMS, LABEL_HISTORY, LABEL_OUTBOX, LABELS, PREDICTIONS, WAITING
 
 __all__ = ["Removed", "erase_customer", "erase_labels", "expire"]
 
@@ -33,7 +34,7 @@ class Removed:
         return Removed(self.predictions + other.predictions, self.labels + other.labels)
 
 
-def expire(database: Database, settings: RecordsSettings, now: int, pause: Callable[[], bool]) -> Removed:
+def expire(database: Database, settings: RecordsSettings, now: int, pause: Callable[[], bool]) -> tuple[Removed, bool]:
     """Remove predictions with their labels, pending labels and claims whose time is over, the oldest first.
 
     Parameters
@@ -46,6 +47,11 @@ def expire(database: Database, settings: RecordsSettings, now: int, pause: Calla
         Microseconds since 1970 UTC.
     pause
         Called between transactions, so that others get the database; whether to stop.
+
+    Returns
+    -------
+    tuple
+        What was removed, and whether that is all.
 
     Raises
     ------
@@ -62,25 +68,28 @@ def expire(database: Database, settings: RecordsSettings, now: int, pause: Calla
     removed, more = Removed(), True
     while more:
         with database.begin() as connection:
-            rows = connection.execute(old).all()
-            connection.execute(delete(PREDICTIONS).where(table.id.in_([row.id for row in rows])))
-            gone = sorted({row.transaction_id for row in rows})
-            removed += Removed(len(rows), _remove_labels(connection, gone, only_unpredicted=True))
-        more = len(rows) == _ROWS and not pause()
+            part = _remove_predictions(connection, connection.execute(old).all())
+        removed += part
+        more = part.predictions == _ROWS
+        if more and pause():
+            return removed, False
     unmatched = (
         select(labels.transaction_id)
-        .where(labels.pending.is_(True), labels.created_at < now - int(settings.pending_label_retention_days * _DAY))
+        .where(WAITING, labels.created_at < now - int(settings.pending_label_retention_days * _DAY))
+        .order_by(labels.created_at)
         .limit(_ROWS)
     )
     more = True
     while more:
         with database.begin() as connection:
             ids = connection.execute(unmatched).scalars().all()
-            removed += Removed(labels=_remove_labels(connection, ids, only_unpredicted=False))
-        more = len(ids) == _ROWS and not pause()
+            removed += Removed(labels=_remove_labels(connection, ids))
+        more = len(ids) == _ROWS
+        if more and pause():
+            return removed, False
     with database.begin() as connection:
         connection.execute(delete(CLAIMS).where(CLAIMS.c.until < now - _DAY))
-    return removed
+    return removed, True
 
 
 def erase_customer(database: Database, identifiers: Identifiers, customer_id: str) -> Removed:
@@ -88,6 +97,8 @@ def erase_customer(database: Database, identifiers: Identifiers, customer_id: st
 
     Raises
     ------
+    Unavailable
+        When all is removed, but SQLite's write-ahead log still holds it.
     sqlalchemy.exc.SQLAlchemyError
         When the database fails.
     """
@@ -97,12 +108,10 @@ def erase_customer(database: Database, identifiers: Identifiers, customer_id: st
     removed, more = Removed(), True
     while more:
         with database.begin() as connection:
-            _overwrite(connection)
             rows = connection.execute(select(table.id, table.transaction_id).where(his).limit(_ROWS)).all()
-            connection.execute(delete(PREDICTIONS).where(table.id.in_([row.id for row in rows])))
-            gone = sorted({row.transaction_id for row in rows})
-            removed += Removed(len(rows), _remove_labels(connection, gone, only_unpredicted=True))
-        more = len(rows) == _ROWS
+            part = _remove_predictions(connection, rows)
+        removed += part
+        more = part.predictions == _ROWS
     _empty_journal(database)
     return removed
 
@@ -112,40 +121,52 @@ def erase_labels(database: Database, ids: Sequence[str]) -> Removed:
 
     Raises
     ------
+    Unavailable
+        When all is removed, but SQLite's write-ahead log still holds it.
     sqlalchemy.exc.SQLAlchemyError
         When the database fails.
     """
     removed = Removed()
     for piece in pieces(sorted(set(ids))):
         with database.begin() as connection:
-            _overwrite(connection)
-            removed += Removed(labels=_remove_labels(connection, piece, only_unpredicted=False))
+            removed += Removed(labels=_remove_labels(connection, piece))
     _empty_journal(database)
     return removed
 
 
-def _remove_labels(connection: Connection, ids: Sequence[str], *, only_unpredicted: bool) -> int:
-    """Remove labels with all that hangs on them; those of which another model has a prediction may stay."""
+def _remove_predictions(connection: Connection, rows: Sequence[Row[Any, Any]]) -> Removed:
+    """Remove predictions, and what hangs on those transactions of which no other model has one."""
+    if not rows:
+        return Removed()
+    ids = sorted({row.transaction_id for row in rows})
+    if connection.dialect.name != "sqlite":
+        # Before the predictions, as who brings labels does, or each would wait for the other.
+        locked = select(LABELS.c.transaction_id).where(LABELS.c.transaction_id.in_(ids))
+        connection.execute(locked.order_by(LABELS.c.transaction_id).with_for_update()).all()
+    table = PREDICTIONS.c
+    gone = connection.execute(delete(PREDICTIONS).where(table.id.in_([row.id for row in rows]))).rowcount
+    kept = connection.execute(select(table.transaction_id).where(table.transaction_id.in_(ids))).scalars()
+    return Removed(gone, _remove_labels(connection, sorted(set(ids) - set(kept))))
+
+
+def _remove_labels(connection: Connection, ids: Sequence[str]) -> int:
+    """Remove labels with all that hangs on them."""
     if not ids:
         return 0
-    if only_unpredicted:
-        kept = connection.execute(
-            select(PREDICTIONS.c.transaction_id).where(PREDICTIONS.c.transaction_id.in_(ids))
-        ).scalars()
-        ids = sorted(set(ids) - set(kept))
     count = connection.execute(delete(LABELS).where(LABELS.c.transaction_id.in_(ids), LABELS.c.revision > 0)).rowcount
     for hanging in (LABEL_HISTORY, LABEL_OUTBOX, CLAIMS):
         connection.execute(delete(hanging).where(hanging.c.transaction_id.in_(ids)))
     return count
 
 
-def _overwrite(connection: Connection) -> None:
-    if connection.dialect.name == "sqlite":
-        connection.execute(text("PRAGMA secure_delete = ON"))
-
-
 def _empty_journal(database: Database) -> None:
-    # What was removed still stands in SQLite's write-ahead log.
-    if database.is_sqlite:
-        with database.read() as connection:
-            connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).close()
+    """Take what was removed out of SQLite's write-ahead log, where its pages still stand."""
+    if not database.is_sqlite:
+        return
+    with database.read() as connection:
+        # Waits for whoever reads or writes, as long as a statement may.
+        busy, *_ = connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).one()
+    if busy:
+        raise Unavailable(
+            "it is removed, but somebody reads the write-ahead log, which still holds it; do the same again to empty it"
+        )

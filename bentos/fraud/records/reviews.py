@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Final
 
 from sqlalchemy import exists, or_, select
@@ -32,13 +31,15 @@ def claim(database: Database, transaction_id: str, analyst: str) -> Claim:
     Unavailable
         When the database fails.
     """
-    now = time.time_ns() // 1000
-    until = now + CLAIM_SECONDS * 1_000_000
     statement = (sqlite.insert if database.is_sqlite else postgresql.insert)(CLAIMS)
     taken = {"analyst": statement.excluded.analyst, "until": statement.excluded.until}
-    free = or_(CLAIMS.c.analyst == statement.excluded.analyst, CLAIMS.c.until <= now)
-    upsert = statement.on_conflict_do_update(index_elements=["transaction_id"], set_=taken, where=free)
     with translated(), database.begin() as connection:
+        now = database.now(connection)
+        until = now + CLAIM_SECONDS * 1_000_000
+        # One that seems to last much longer than any can was made before the clock was set back.
+        over = ~CLAIMS.c.until.between(now + 1, until + CLAIM_SECONDS * 1_000_000)
+        free = or_(CLAIMS.c.analyst == statement.excluded.analyst, over)
+        upsert = statement.on_conflict_do_update(index_elements=["transaction_id"], set_=taken, where=free)
         if not connection.execute(select(exists().where(PREDICTIONS.c.transaction_id == transaction_id))).scalar_one():
             raise NotFound("no prediction of this transaction is kept; one that was just made takes a second to appear")
         values = {"transaction_id": transaction_id, "analyst": analyst, "until": until}

@@ -8,6 +8,8 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
+    Connection,
     Double,
     Index,
     Integer,
@@ -26,9 +28,12 @@ __all__ = [
     "LABELS",
     "LABEL_HISTORY",
     "LABEL_OUTBOX",
+    "LABEL_SOURCES",
     "LEASES",
     "PREDICTIONS",
     "QUALITY",
+    "WAITING",
+    "from_labels",
 ]
 
 #: SQLite numbers rows by itself only when the column is exactly INTEGER.
@@ -98,6 +103,9 @@ LABELS: Final = Table(
     Index("labels_pending", "created_at", sqlite_where=text("pending"), postgresql_where=text("pending")),
 )
 
+#: Of labels: that they wait for a prediction. In the words of their index, or SQLite reads all labels instead.
+WAITING: Final = text("labels.pending")
+
 #: Every label that ever counted.
 LABEL_HISTORY: Final = Table(
     "label_history",
@@ -111,10 +119,11 @@ LABEL_HISTORY: Final = Table(
     Column("created_at", BigInteger, nullable=False),
 )
 
-#: What the feature store has yet to be told, in order of id.
+#: What the feature store has yet to be told.
 #:
 #: event        keys (48 bytes), identity and time (8 bytes each, little-endian) of an EventKey
 #: label_time   NULL takes a label back
+#: serial       in this order it is told; NULL until the row's turn has come
 LABEL_OUTBOX: Final = Table(
     "label_outbox",
     METADATA,
@@ -122,6 +131,19 @@ LABEL_OUTBOX: Final = Table(
     Column("transaction_id", String(128), nullable=False),
     Column("event", LargeBinary, nullable=False),
     Column("label_time", BigInteger),
+    Column("serial", BigInteger),
+    Index("label_outbox_serial", "serial", "id"),
+)
+
+#: By what the feature store knows this database; one row.
+#:
+#: source   16 random bytes
+#: serial   the last one that was given to a row of the outbox
+LABEL_SOURCES: Final = Table(
+    "label_sources",
+    METADATA,
+    Column("source", LargeBinary(16), primary_key=True),
+    Column("serial", BigInteger, nullable=False),
 )
 
 #: Which analyst looks at a transaction, and until when it is his.
@@ -153,3 +175,12 @@ QUALITY: Final = Table(
     Column("label", String(10), primary_key=True),
     Column("transactions", BigInteger, nullable=False),
 )
+
+
+def from_labels(connection: Connection) -> ColumnElement[str]:
+    """The transactions of the labels, for a join with predictions that is to begin at the labels, which are few.
+
+    SQLite would rather look for a label of every prediction; it uses no index for an expression.
+    """
+    column = LABELS.c.transaction_id
+    return column.concat("") if connection.dialect.name == "sqlite" else column

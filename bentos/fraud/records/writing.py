@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from operator import itemgetter
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection
 
+from bentos.fraud.records.arrays import insert_arrays
 from bentos.fraud.records.database import Database
 from bentos.fraud.records.encoding import COLUMNS, Values
 from bentos.fraud.records.identifiers import Identifiers
 from bentos.fraud.records.labels import Applied
 from bentos.fraud.records.pending import join_pending
+from bentos.fraud.records.tables import PREDICTIONS
 
 __all__ = ["Writer"]
 
@@ -22,16 +24,6 @@ _ONCE: Final = "ON CONFLICT (transaction_id, model_version, model_name) DO NOTHI
 #: Rows of one statement of SQLite. The interpreter's lock is given up once a statement, not once a row: with one
 #: statement a row this thread would wait for the event loop between any two rows, and others for the database.
 _STEPS: Final = (250, 25, 5, 1)
-_TYPES: Final = {
-    "hashed": "boolean",
-    "amount": "float8",
-    "event_time": "bigint",
-    "offset_seconds": "int",
-    "score": "float8",
-    "raw_score": "float8",
-    "features": "bytea",
-    "created_at": "bigint",
-}
 
 
 class Writer:
@@ -89,7 +81,4 @@ def _parts(rows: Sequence[Values]) -> Iterator[Sequence[Values]]:
 def _insert_into_postgresql(connection: Connection, rows: Sequence[Values]) -> None:
     # Two writers that bring the same transactions in different orders would wait for each other.
     ordered = sorted(rows, key=itemgetter(0))
-    columns: list[list[Any]] = [list(column) for column in zip(*ordered, strict=True)]
-    arrays = ", ".join(f"%s::{_TYPES.get(name, 'text')}[]" for name in COLUMNS)
-    statement = f"INSERT INTO predictions ({_NAMES}) SELECT * FROM unnest({arrays}) {_ONCE}"  # noqa: S608 - no value is in it
-    connection.exec_driver_sql(statement, tuple(columns))
+    insert_arrays(connection, PREDICTIONS, COLUMNS, ordered, _ONCE)

@@ -1,7 +1,7 @@
-"""Where the online features live: one interface, a file of one machine or a Redis of many behind it."""
+"""Where the online features live: one interface, a file of one machine, a Redis of many or Feast behind it."""
 
-from bentos.fraud.store.base import FeatureRows, FeatureStore
+from bentos.fraud.store.base import Delivery, FeatureRows, FeatureStore
 from bentos.fraud.store.choice import open_store
 from bentos.fraud.store.embedded import EmbeddedStore
 
-__all__ = ["EmbeddedStore", "FeatureRows", "FeatureStore", "open_store"]
+__all__ = ["Delivery", "EmbeddedStore", "FeatureRows", "FeatureStore", "open_store"]

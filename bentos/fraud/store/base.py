@@ -13,7 +13,7 @@ from bentos.core.features.snapshot import Snapshot
 from bentos.core.features.windows import FloatArray
 from bentos.core.transaction import Transaction
 
-__all__ = ["FeatureRows", "FeatureStore", "require_fingerprint"]
+__all__ = ["Delivery", "FeatureRows", "FeatureStore", "require_fingerprint"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,22 @@ class FeatureRows:
 
     values: FloatArray
     degraded: Sequence[tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Which of a sender's messages a label is, so that one told twice is applied once.
+
+    Parameters
+    ----------
+    source
+        Of 16 bytes, random: who counts, such as a records database. A new source starts to count anew.
+    serial
+        From 1 to 2**53 - 1, in the order in which labels are told; gaps do not matter.
+    """
+
+    source: bytes
+    serial: int
 
 
 class FeatureStore(Protocol):
@@ -50,12 +66,16 @@ class FeatureStore(Protocol):
         """
         ...
 
-    def label(self, event: EventKey, label_time: int | None) -> None:
+    def label(self, event: EventKey, label_time: int | None, delivery: Delivery | None = None) -> None:
         """Note that a transaction is fraud, or take that back.
 
         The earliest label of an event counts, until it is taken back; then it may be labelled anew. An event that the
         store does not hold changes nothing. One that has folded into an hour counts there at each call: tell a store
-        of changes only.
+        of changes only, and each of them once, which a delivery makes sure of.
+
+        The store remembers the source that told it last and the highest serial, in one atomic step with the label. A
+        delivery of that source whose serial is not higher changes nothing; one of another source is applied, and that
+        source is remembered instead. Without a delivery the label is always applied, and nothing is remembered.
 
         Parameters
         ----------
@@ -63,6 +83,8 @@ class FeatureStore(Protocol):
             The transaction.
         label_time
             Since when it is known, microseconds since 1970 UTC; None for a transaction that turned out legitimate.
+        delivery
+            Which message of whom this is; None when it cannot come twice.
 
         Raises
         ------
@@ -129,7 +151,7 @@ class FeatureStore(Protocol):
         ...
 
     def stats(self) -> dict[str, int]:
-        """For operators: at least ``keys`` and ``used_bytes``."""
+        """For operators: ``keys`` and ``used_bytes`` at least, where what lies beneath counts them."""
         ...
 
     def check(self) -> str | None:

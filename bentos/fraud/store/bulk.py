@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-__all__ = ["fill_store", "read_recent"]
+__all__ = ["fill_store", "read_mapped", "read_recent"]
 
 _NEEDED: Final = ("transaction_id", "customer_id", "merchant_id", "merchant_category", "amount", "timestamp")
 _HORIZON: Final = max(kind.horizon for kind in KINDS)
@@ -74,6 +74,28 @@ def read_recent(path: Path) -> tuple[pd.DataFrame, int]:
     if not pieces:
         raise DataError(f"{path} holds no transactions")
     return _checked(pa.concat_tables(pieces), path), rows
+
+
+def read_mapped(source: Path, mapping: str) -> tuple[pd.DataFrame, int]:
+    """As :func:`read_recent`, from files of any columns.
+
+    Parameters
+    ----------
+    source
+        CSV or Parquet file, or a folder of them. All of it is held.
+    mapping
+        Of its columns: a YAML file, or the name of one that ships.
+
+    Raises
+    ------
+    DataError
+        When the mapping is wrong, the data cannot be read, or any row is wrong; names rows by their lines.
+    """
+    from bentos.core.ingest.sources import ingest_table
+
+    table = ingest_table([source], mapping)
+    time = instants(table["timestamp"]).astype(np.int64)
+    return table[time > time.max() - _HORIZON].reset_index(drop=True), len(table)
 
 
 def _columns(file: pq.ParquetFile, path: Path) -> list[str]:

@@ -9,10 +9,13 @@ from bentos.fraud.store.base import FeatureStore
 from bentos.fraud.store.embedded import EmbeddedStore
 from bentos.fraud.store.settings import StoreSettings
 
-__all__ = ["STORE_FILE", "open_store"]
+__all__ = ["FEAST_LOCK", "REPOSITORY_FOLDER", "STORE_FILE", "open_store"]
 
 #: Under FRAUD_HOME/serving.
 STORE_FILE: Final = "features.store"
+FEAST_LOCK: Final = "feast.lock"
+#: Under FRAUD_HOME.
+REPOSITORY_FOLDER: Final = "feast"
 
 
 def open_store(settings: StoreSettings, *, paced: bool = False) -> FeatureStore:
@@ -32,12 +35,13 @@ def open_store(settings: StoreSettings, *, paced: bool = False) -> FeatureStore:
     ArtifactIncompatible
         When the store was made for other features, or with another pseudonym key.
     ConfigError
-        When the Redis URL cannot be understood.
+        When the Redis URL cannot be understood, or Feast is not installed or has no applied repository.
     """
     pseudonyms = Pseudonyms(settings.pseudonym_key.get_secret_value())
     if settings.feature_store == "redis":
         # The client's library would make every worker heavier.
-        from bentos.fraud.store.redis_store import DEFAULT_URL, RedisPlace, RedisStore
+        from bentos.fraud.store.redis_link import DEFAULT_URL, RedisPlace
+        from bentos.fraud.store.redis_store import RedisStore
 
         url = settings.redis_url
         place = RedisPlace(
@@ -47,5 +51,12 @@ def open_store(settings: StoreSettings, *, paced: bool = False) -> FeatureStore:
             failures=settings.redis_failures,
         )
         return RedisStore(place, pseudonyms)
+    if settings.feature_store == "feast":
+        from bentos.fraud.store.feast_store import FeastPlace, FeastStore
+
+        repository = settings.feast_repository or settings.home / REPOSITORY_FOLDER
+        lock_file = settings.home / "serving" / FEAST_LOCK
+        return FeastStore(FeastPlace(repository, lock_file, settings.feast_timeout_milliseconds / 1000), pseudonyms)
     file = settings.home / "serving" / STORE_FILE
-    return EmbeddedStore(file, pseudonyms, settings.feature_store_capacity_bytes, paced=paced)
+    memory = settings.feature_memory_folder
+    return EmbeddedStore(file, pseudonyms, settings.feature_store_capacity_bytes, memory=memory, paced=paced)

@@ -34,17 +34,20 @@ def features() -> None:
 
 
 @features.command()
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-def fill(file: Path) -> None:
-    """Fill the store with the transactions of a Parquet FILE.
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--mapping", help="YAML file that says what the source's columns mean, or the name of a shipped one.")
+def fill(source: Path, mapping: str | None) -> None:
+    """Fill the store with the transactions of SOURCE.
 
-    The file is a table as training ingests and writes it. Keys that the store holds already keep what they have, so
-    running it twice, or again after it was broken off, counts nothing twice.
+    It is a Parquet file, a table as training ingests and writes it. With a mapping, which training reads as well, it is
+    CSV or Parquet of any columns, or a folder of such files; the whole of it is then held in memory. Keys that the
+    store holds already keep what they have, so running it twice, or again after it was broken off, counts nothing
+    twice.
     """
-    from bentos.fraud.store.bulk import fill_store, read_recent
+    from bentos.fraud.store.bulk import fill_store, read_mapped, read_recent
 
     started = time.monotonic()
-    table, rows = read_recent(file)
+    table, rows = read_recent(source) if mapping is None else read_mapped(source, mapping)
     click.echo(f"{rows:,} transactions read, {len(table):,} of the last 37 days count", err=True)
     with _opened() as (store, settings):
         pseudonyms = Pseudonyms(settings.pseudonym_key.get_secret_value())

@@ -1,4 +1,4 @@
-"""The feature store of a single machine: one memory-mapped file that all workers share."""
+"""The feature store of a single machine: one mapped file that all workers share, in memory where there is room."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from bentos.core.features.snapshot import Snapshot, joined_states
 from bentos.core.features.state import CELL, NO_LABEL
 from bentos.core.features.window_statistics import WIDTH
 from bentos.core.transaction import Transaction, microseconds
-from bentos.fraud.store.base import FeatureRows, require_fingerprint
+from bentos.fraud.store.base import Delivery, FeatureRows, require_fingerprint
+from bentos.fraud.store.copying import Copier, drain
 from bentos.fraud.store.defaults import rows_without
 from bentos.fraud.store.file import StateFile, now_microseconds
 from bentos.fraud.store.pacing import WritePacer
@@ -36,20 +37,22 @@ ROW: Final = struct.Struct("=16s16s16sQqdq")
 _UNRECORDED: Final = (_states.FULL, _states.NO_SPACE)
 #: Microseconds for which the last transaction that was not recorded makes the store unhealthy.
 _TROUBLE_LASTS: Final = 60_000_000
+#: Seconds; a round takes a few.
+_COPY_LATE: Final = 60.0
 _TROUBLE: Final = {
     _states.FULL: "its capacity is reached; transactions are scored but not recorded",
-    _states.NO_SPACE: "the disk cannot take more; transactions are scored but not recorded",
+    _states.NO_SPACE: "the disk, or the folder in memory, cannot take more; transactions are scored but not recorded",
     _states.BUSY: "another process holds its lock; features take their defaults",
     _states.DAMAGED: "its content is damaged; features take their defaults until the server starts again",
 }
 
 
 class EmbeddedStore:
-    """States in a file mapped into every worker.
+    """States in memory that every worker maps, and their copy in a file; or in the mapped file itself.
 
-    What was recorded survives the end of any process, kill -9 included; a power cut may take the last half minute and
-    keys that were being written, which is no more than the contract of recording promises (labels and jobs are kept
-    elsewhere).
+    What was recorded survives the end of any process, kill -9 included. A power cut may take the last seconds; where
+    the file itself is mapped, the last half minute and keys that were being written. That is no more than the contract
+    of recording promises (labels and jobs are kept elsewhere).
 
     Parameters
     ----------
@@ -63,8 +66,12 @@ class EmbeddedStore:
     clock
         Microseconds since 1970 UTC. A key's cells expire by its newest event, but an event counts as at most a day
         ahead of the clock: one wrong date cannot push out a history.
+    memory
+        Folder in memory, such as /dev/shm, where the states lie while the file is their copy. None, or a folder that
+        is too small: the file itself is mapped.
     paced
-        Whether a thread writes changed pages back evenly: for processes that serve; see :mod:`.pacing`.
+        Whether a thread brings changes to the disk evenly: for processes that serve; see :mod:`.copying`, and for a
+        mapped file :mod:`.pacing`.
 
     Raises
     ------
@@ -81,6 +88,7 @@ class EmbeddedStore:
         capacity_bytes: int = DEFAULT_CAPACITY_BYTES,
         clock: Callable[[], int] = now_microseconds,
         *,
+        memory: Path | None = None,
         paced: bool = False,
     ) -> None:
         self._path = path
@@ -91,8 +99,13 @@ class EmbeddedStore:
         self._clock = clock
         self._trouble = _states.DONE
         self._trouble_until = 0
-        self.states = StateFile(path, pseudonyms.fingerprint(), capacity_bytes).open()
-        self._pacer = WritePacer(path) if paced else None
+        self.states = StateFile(path, pseudonyms.fingerprint(), capacity_bytes, memory).open()
+        self._in_memory = self.states.copying is not None
+        self._closed = False
+        self._opened = now_microseconds()
+        self._writer: Copier | WritePacer | None = None
+        if paced:
+            self._writer = Copier(self.states, path) if self._in_memory else WritePacer(path)
 
     async def lookup_many(self, transactions: Sequence[Transaction], record: Sequence[bool]) -> FeatureRows:
         """See :meth:`.base.FeatureStore.lookup_many`. Never waits but for a lock, 0.1 s at most."""
@@ -133,11 +146,12 @@ class EmbeddedStore:
         # Near its limit a store takes one transaction and not the next: one line a minute will do.
         self._trouble, self._trouble_until = outcome, now + _TROUBLE_LASTS
 
-    def label(self, event: EventKey, label_time: int | None) -> None:
+    def label(self, event: EventKey, label_time: int | None, delivery: Delivery | None = None) -> None:
         """See :meth:`.base.FeatureStore.label`."""
         until = NO_LABEL if label_time is None else label_time
+        told = () if delivery is None else (delivery.source, delivery.serial)
         try:
-            outcome = self.states.label(event.keys, event.identity, event.time, until)
+            outcome = self.states.label(event.keys, event.identity, event.time, until, *told)
         except ValueError as error:
             raise Unavailable(f"the feature store {self._path} cannot be written: {error}") from error
         self._require(outcome)
@@ -217,17 +231,29 @@ class EmbeddedStore:
             return str(error)
         if outcome == _states.DONE and self._trouble in _UNRECORDED and self._clock() <= self._trouble_until:
             outcome = self._trouble
-        return _TROUBLE.get(outcome)
+        return _TROUBLE.get(outcome) or self._copy_trouble()
+
+    def _copy_trouble(self) -> str | None:
+        copying = self.states.copying
+        if copying is None or self._writer is None or not copying[2]:
+            return None
+        behind = (now_microseconds() - max(copying[4], self._opened)) / 1e6
+        return f"the disk lacks its changes of the last {behind:.0f} s; see the log" if behind > _COPY_LATE else None
 
     def stats(self) -> dict[str, int]:
         """For operators: keys, bytes used, of the file and allowed; counts of what came to grief."""
-        return self.states.stats()
+        return self.states.stats() | {"in_memory": int(self._in_memory)}
 
     async def leave(self) -> None:
         """See :meth:`.base.FeatureStore.leave`; there is nothing."""
 
     def close(self) -> None:
-        """See :meth:`.base.FeatureStore.close`."""
-        if self._pacer is not None:
-            self._pacer.stop()
+        """See :meth:`.base.FeatureStore.close`; what lies in memory reaches the disk first."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._writer is not None:
+            self._writer.stop()
+        if self._in_memory:
+            drain(self.states, self._path)
         self.states.close()

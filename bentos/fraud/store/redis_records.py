@@ -1,4 +1,4 @@
-"""Between cells, as snapshots hold them, and the strings of a key in Redis; see :mod:`.redis_scripts`."""
+"""Between cells, as snapshots hold them, and the strings of a key in Redis; see :mod:`.redis_layout`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bentos.core.features.state import BUCKET_LABEL, CELL, NO_LABEL
-from bentos.fraud.store.redis_scripts import HEAD_BYTES
+from bentos.fraud.store.redis_layout import HEAD_BYTES
 
 __all__ = ["packed_cells", "unpacked_cells"]
 

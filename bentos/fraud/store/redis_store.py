@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import logging
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Final, TypeVar
-from weakref import WeakKeyDictionary
 
 import numpy as np
-from redis import Redis
-from redis.asyncio import Redis as AsyncRedis
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.retry import Retry
 
-from bentos.core.errors import ArtifactIncompatible, ConfigError, DataError, Unavailable
+from bentos.core.errors import ArtifactIncompatible, DataError, Unavailable
 from bentos.core.features import _states
 from bentos.core.features.clock import DAY
 from bentos.core.features.definitions import FEATURE_SCHEMA
@@ -32,16 +21,16 @@ from bentos.core.features.snapshot import KeyStates, Snapshot, joined_states
 from bentos.core.features.window_statistics import PLACES, SPECIFICATION, WIDTH
 from bentos.core.features.windows import FloatArray
 from bentos.core.transaction import Transaction, microseconds
-from bentos.fraud.store.base import FeatureRows, require_fingerprint
-from bentos.fraud.store.breaker import Breaker
+from bentos.fraud.store.base import Delivery, FeatureRows, require_fingerprint
 from bentos.fraud.store.defaults import rows_without
 from bentos.fraud.store.file import now_microseconds
+from bentos.fraud.store.redis_link import RedisLink, RedisPlace, Script
+from bentos.fraud.store.redis_lookup import LOOKUP
 from bentos.fraud.store.redis_records import packed_cells, unpacked_cells
-from bentos.fraud.store.redis_scripts import ERASE, LABEL, LOOKUP, PUT
+from bentos.fraud.store.redis_scripts import ERASE, LABEL, PUT
 
-__all__ = ["DEFAULT_URL", "RedisPlace", "RedisStore"]
+__all__ = ["RedisStore"]
 
-DEFAULT_URL: Final = "redis://127.0.0.1:6379/0"
 _LOGGER = logging.getLogger(__name__)
 _T = TypeVar("_T")
 #: Of what the strings in Redis hold.
@@ -51,53 +40,13 @@ _CACHED_KEYS: Final = 16_384
 _ROWS: Final = 128
 #: Keys of one call that moves whole states.
 _STATES: Final = 256
-#: What is not on the way to an answer may take longer.
-_PATIENCE_SECONDS: Final = 5.0
 _IDENTITY: Final = struct.Struct("<Q")
 #: Time, amount, identity, whether to record; the last lies where a script's Lua counts it as byte 25.
 _ROW: Final = struct.Struct("<qdQB")
 #: What a script counts for merchant and category, as they stand among a row's statistics.
 _CUSTOMER_WIDTH: Final = len(PLACES[CUSTOMER])
 _ANSWER: Final = struct.Struct(f"<{1 + WIDTH - _CUSTOMER_WIDTH}d")
-_FAILURES: Final = (RedisError, OSError, TimeoutError)
-
-
-@dataclass(frozen=True, slots=True)
-class RedisPlace:
-    """Where the states are, and how long to wait for them.
-
-    Parameters
-    ----------
-    url
-        Of the server; secret, because it may hold a password.
-    prefix
-        Of every key.
-    timeout_seconds
-        Of a lookup.
-    failures
-        Within ten seconds, after which the server is left alone for a while.
-    """
-
-    url: str = DEFAULT_URL
-    prefix: str = "{fraud}:"
-    timeout_seconds: float = 0.05
-    failures: int = 5
-
-    def __repr__(self) -> str:
-        return f"RedisPlace(prefix={self.prefix!r})"
-
-
-@dataclass(frozen=True, slots=True)
-class _Script:
-    text: str
-    digest: str
-
-
-def _script(text: str) -> _Script:
-    return _Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
-
-
-_LOOKUP, _LABEL, _PUT, _ERASE = map(_script, (LOOKUP, LABEL, PUT, ERASE))
+_LOOKUP, _LABEL, _PUT, _ERASE = map(Script, (LOOKUP, LABEL, PUT, ERASE))
 
 
 class RedisStore:
@@ -125,7 +74,6 @@ class RedisStore:
     """
 
     def __init__(self, place: RedisPlace, pseudonyms: Pseudonyms, clock: Callable[[], int] = now_microseconds) -> None:
-        self._place = place
         self._pseudonyms = pseudonyms
         self._clock = clock
         self._prefix = place.prefix.encode()
@@ -133,21 +81,14 @@ class RedisStore:
         self._merchant_key = lru_cache(_CACHED_KEYS)(partial(pseudonyms.key, MERCHANT))
         self._category_key = lru_cache(_CACHED_KEYS)(partial(pseudonyms.key, CATEGORY))
         self._about = f"{_FORMAT} {FEATURE_SCHEMA} {pseudonyms.fingerprint()}".encode()
-        self._breaker = Breaker(place.failures)
-        self._closed = False
-        self._lost = False
-        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncRedis] = WeakKeyDictionary()
-        patience = max(_PATIENCE_SECONDS, place.timeout_seconds)
-        try:
-            self.client = Redis.from_url(place.url, **_options(patience))
-        except ValueError as error:
-            raise ConfigError("FRAUD_REDIS_URL is no URL of a Redis; allowed: redis://, rediss://, unix://") from error
+        self._link = RedisLink(place)
+        self.client = self._link.client
         try:
             self._agree()
         except Unavailable as error:
             _LOGGER.warning("%s; features take their defaults until it can be asked", error)
         except ArtifactIncompatible:
-            self.client.close()
+            self._link.close()
             raise
 
     # ---- looking up
@@ -160,7 +101,9 @@ class RedisStore:
         for start in range(0, len(times), _ROWS):
             part = slice(start, start + _ROWS)
             keys, rows = self._packed(transactions[part], times[part], record[part])
-            answers = await self._asked(keys, rows)
+            answers = await self._link.ask(
+                _LOOKUP, len(keys), *keys, self._clock(), self._prefix, self._about, b"0", *rows
+            )
             if answers is None:
                 failed[part] = True
             else:
@@ -187,92 +130,39 @@ class RedisStore:
             rows.append(_ROW.pack(time, item.amount, names.identity(item.transaction_id), recorded))
         return keys, rows
 
-    async def _asked(self, keys: list[bytes], rows: list[bytes]) -> list[bytes] | None:
-        if self._closed or not self._breaker.allows():
-            return None
-        arguments: tuple[Any, ...] = (*keys, self._clock(), self._prefix, self._about, b"0", *rows)
-        try:
-            async with asyncio.timeout(self._place.timeout_seconds):
-                client = self._here()
-                try:
-                    answers = await client.evalsha(_LOOKUP.digest, len(keys), *arguments)
-                except NoScriptError:
-                    answers = await client.eval(_LOOKUP.text, len(keys), *arguments)
-        except _FAILURES as error:
-            self._failed(error)
-            return None
-        self._breaker.worked()
-        return answers  # type: ignore[no-any-return] # the library has no types for scripts
-
-    def _here(self) -> AsyncRedis:
-        loop = asyncio.get_running_loop()
-        client = self._clients.get(loop)
-        if client is None:
-            client = self._clients[loop] = AsyncRedis.from_url(
-                self._place.url, **_options(self._place.timeout_seconds, asynchronous=True)
-            )
-        return client
-
-    def _failed(self, error: Exception) -> None:
-        reason = self._reason(error)
-        self._lost = isinstance(error, (OSError, TimeoutError, RedisConnectionError, RedisTimeoutError))
-        if self._breaker.failed(reason):
-            _LOGGER.error("%s; features take their defaults until it works again", reason)
-
-    def _reason(self, error: Exception) -> str:
-        # Never the library's text of a connection: it may name the URL.
-        if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
-            return "the feature store in Redis did not answer in time"
-        if str(error).startswith("OTHER"):
-            return "the feature store in Redis was made anew with another FRAUD_PSEUDONYM_KEY or feature schema"
-        return f"the feature store in Redis fails: {type(error).__name__}"
-
     # ---- beside
-
-    def _do(self, what: Callable[[], _T]) -> _T:
-        if self._closed:
-            raise Unavailable("the feature store in Redis is closed")
-        try:
-            result = what()
-        except _FAILURES as error:
-            self._failed(error)
-            raise Unavailable(self._reason(error)) from error
-        if self._lost:
-            # It is there again. Whether it takes what a lookup writes, only a lookup can tell.
-            self._breaker.worked()
-        return result
-
-    def _run(self, script: _Script, count: int, *arguments: Any) -> Any:
-        try:
-            return self.client.evalsha(script.digest, count, *arguments)
-        except NoScriptError:
-            return self.client.eval(script.text, count, *arguments)
 
     def _agree(self) -> None:
         name = self._prefix + b"about"
-        self._do(lambda: self.client.set(name, self._about, nx=True))
-        found: Any = self._do(lambda: self.client.get(name))
+        self._link.do(lambda: self.client.set(name, self._about, nx=True))
+        found: Any = self._link.do(lambda: self.client.get(name))
         if found != self._about:
             raise ArtifactIncompatible(
                 f"the feature store in Redis was made with {_shown(found)}, this program uses {_shown(self._about)};"
                 " set FRAUD_PSEUDONYM_KEY as it was, or another FRAUD_REDIS_PREFIX to start anew"
             )
 
-    def label(self, event: EventKey, label_time: int | None) -> None:
+    def label(self, event: EventKey, label_time: int | None, delivery: Delivery | None = None) -> None:
         """See :meth:`.base.FeatureStore.label`."""
         keys = [self._prefixes[n] + event.keys[n * KEY_BYTES : (n + 1) * KEY_BYTES] for n in range(len(KINDS))]
-        until = "" if label_time is None else label_time
-        identity = _IDENTITY.pack(event.identity)
-        self._do(lambda: self._run(_LABEL, len(keys), *keys, identity, event.time, until))
+        keys.append(self._prefix + b"told")
+        arguments: list[bytes | int] = [
+            _IDENTITY.pack(event.identity),
+            event.time,
+            b"" if label_time is None else label_time,
+        ]
+        if delivery is not None:
+            arguments += delivery.source, delivery.serial
+        self._link.run(_LABEL, len(keys), *keys, *arguments)
 
     def erase(self, kind: KeyKind, identifier: str) -> bool:
         """See :meth:`.base.FeatureStore.erase`."""
         key = self._prefixes[KINDS.index(kind)] + self._pseudonyms.key(kind, identifier)
-        return bool(self._do(lambda: self._run(_ERASE, 1, key)))
+        return bool(self._link.run(_ERASE, 1, key))
 
     def newest(self) -> int | None:
         """See :meth:`.base.FeatureStore.newest`."""
-        found = self._do(lambda: self.client.get(self._prefix + b"latest"))
+        found = self._link.do(lambda: self.client.get(self._prefix + b"latest"))
         return None if found is None else int(found)
 
     def extract(self, keys: Mapping[KeyKind, Sequence[str]]) -> Snapshot:
@@ -283,7 +173,7 @@ class RedisStore:
             found = []
             for part in _parts(hashes, _STATES):
                 names = [prefix + key + letter for key in part for letter in (b"e", b"b", b"f")]
-                strings: Any = self._do(partial(self.client.mget, names))
+                strings: Any = self._link.do(partial(self.client.mget, names))
                 for place, key in enumerate(part):
                     cells, buckets = unpacked_cells(*strings[3 * place : 3 * place + 3])
                     if len(cells):
@@ -306,10 +196,10 @@ class RedisStore:
         """
         require_fingerprint(snapshot, self._pseudonyms)
         name = self._prefix + b"filled"
-        if self._do(lambda: self.client.get(name)) is not None:
+        if self._link.do(lambda: self.client.get(name)) is not None:
             return False
         self.add(snapshot)
-        return bool(self._do(lambda: self.client.set(name, b"1", nx=True)))
+        return bool(self._link.do(lambda: self.client.set(name, b"1", nx=True)))
 
     def add(self, snapshot: Snapshot) -> None:
         """See :meth:`.base.FeatureStore.add`."""
@@ -319,49 +209,30 @@ class RedisStore:
             for part in _parts(range(len(states.hashes)), _STATES):
                 keys = [prefix + states.hashes[number].tobytes() for number in part]
                 strings = [text for number in part for text in _strings(states, number)]
-                self._do(partial(self._run, _PUT, len(keys), *keys, *strings))
+                self._link.run(_PUT, len(keys), *keys, *strings)
         # Nothing is recorded by it but the time, if that is later.
         newest = min(snapshot.taken_at, self._clock() + DAY)
         if newest > (self.newest() or 0):
-            self._do(lambda: self.client.set(self._prefix + b"latest", newest))
+            self._link.do(lambda: self.client.set(self._prefix + b"latest", newest))
 
     def check(self) -> str | None:
         """See :meth:`.base.FeatureStore.check`; asks nobody, but tells how the last calls went."""
-        return "the feature store in Redis is closed" if self._closed else self._breaker.trouble
+        return self._link.trouble
 
     def stats(self) -> dict[str, int]:
         """For operators: keys of all kinds in the database, bytes that the server uses."""
         return {
-            "keys": int(self._do(self.client.dbsize)),
-            "used_bytes": int(self._do(lambda: self.client.info("memory"))["used_memory"]),
+            "keys": int(self._link.do(self.client.dbsize)),
+            "used_bytes": int(self._link.do(lambda: self.client.info("memory"))["used_memory"]),
         }
 
     async def leave(self) -> None:
         """See :meth:`.base.FeatureStore.leave`."""
-        client = self._clients.pop(asyncio.get_running_loop(), None)
-        if client is not None:
-            await client.aclose()
+        await self._link.leave()
 
     def close(self) -> None:
         """See :meth:`.base.FeatureStore.close`; loops that looked up have called :meth:`leave` before."""
-        self._closed = True
-        self.client.close()
-
-
-def _options(timeout_seconds: float, *, asynchronous: bool = False) -> dict[str, Any]:
-    if asynchronous:
-        from redis.asyncio.retry import Retry as AsyncRetry
-
-        retry: Any = AsyncRetry(NoBackoff(), 0)
-    else:
-        retry = Retry(NoBackoff(), 0)
-    # A repeat is the circuit's business, and the caller's time is short.
-    return {
-        "socket_timeout": timeout_seconds,
-        "socket_connect_timeout": timeout_seconds,
-        "retry": retry,
-        "protocol": 2,
-    }
+        self._link.close()
 
 
 def _decode(answers: Sequence[bytes], times: Sequence[int], statistics: FloatArray, start: int) -> None:

@@ -16,7 +16,7 @@ from bentos.core.features.history import KeyKind
 from bentos.core.features.pseudonyms import EventKey
 from bentos.core.features.snapshot import Snapshot
 from bentos.core.transaction import Transaction
-from bentos.fraud.store.base import FeatureRows, FeatureStore
+from bentos.fraud.store.base import Delivery, FeatureRows, FeatureStore
 from bentos.fraud.store.file import now_microseconds
 
 __all__ = ["STALE", "StoreWatch", "WatchedStore"]
@@ -111,9 +111,9 @@ class WatchedStore:
             return rows
         return FeatureRows(rows.values, [(*names, STALE) for names in rows.degraded])
 
-    def label(self, event: EventKey, label_time: int | None) -> None:
+    def label(self, event: EventKey, label_time: int | None, delivery: Delivery | None = None) -> None:
         """See :meth:`.base.FeatureStore.label`."""
-        self._store.label(event, label_time)
+        self._store.label(event, label_time, delivery)
 
     def erase(self, kind: KeyKind, identifier: str) -> bool:
         """See :meth:`.base.FeatureStore.erase`."""

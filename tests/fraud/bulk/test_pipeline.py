@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import json
 import os
@@ -20,7 +21,8 @@ from bentos.core.features import feature_table
 from bentos.core.features.pseudonyms import Pseudonyms
 from bentos.core.features.snapshot import read_snapshot, write_snapshot
 from bentos.core.transaction import Transaction
-from bentos.fraud.bulk.pipeline import Pipeline, read_result
+from bentos.fraud.bulk import json_rows, planning
+from bentos.fraud.bulk.pipeline import Pipeline, csv_parts
 from bentos.fraud.scorer import Scorer, decide
 from bentos.fraud.store import EmbeddedStore
 from tests.fraud.bulk.tables import as_sent, feature_values, scored, transactions
@@ -101,7 +103,7 @@ def test_bad_rows_get_an_error_and_the_others_their_scores(pipeline: Pipeline, t
     assert short == "has 3 cells, the header names 5"
     assert naive.startswith("timestamp: ")
     assert result["note"].tolist()[:2] == ["=1+1", "b"]
-    csv = pd.read_csv(io.BytesIO(b"".join(read_result(tmp_path / "work", "csv"))))
+    csv = pd.read_csv(io.BytesIO(b"".join(csv_parts((tmp_path / "work" / "result.parquet").open("rb")))))
     assert csv["note"].tolist()[0] == "'=1+1"
     assert csv["score"].tolist()[0] == result["score"][0]
 
@@ -121,7 +123,7 @@ def test_repeating_gives_the_same_bytes(pipeline: Pipeline, tmp_path: Path) -> N
     for place in ("a", "b"):
         scored(pipeline, tmp_path / "in.csv", "csv", tmp_path / place / "job")
         pipeline.score(tmp_path / place / "job", 0)
-        results.append(b"".join(read_result(tmp_path / place / "job")))
+        results.append((tmp_path / place / "job" / "result.parquet").read_bytes())
     assert results[0] == results[1]
 
 
@@ -132,8 +134,6 @@ def test_steps_out_of_order_are_refused(pipeline: Pipeline, tmp_path: Path) -> N
     pipeline.plan(tmp_path / "in.csv", "csv", tmp_path / "work")
     with pytest.raises(NotFound):
         pipeline.finish(tmp_path / "work", 1)
-    with pytest.raises(NotFound):
-        read_result(tmp_path / "work", "csv")
 
 
 def test_a_plan_that_is_stopped_leaves_nothing_half_done(pipeline: Pipeline, tmp_path: Path) -> None:
@@ -187,4 +187,61 @@ def test_what_was_killed_is_done_again_with_the_same_result(
     assert not (folder / "result.parquet").exists()
     scored(pipeline, tmp_path / "in.csv", "csv", folder)
     scored(pipeline, tmp_path / "in.csv", "csv", tmp_path / "whole" / "job")
-    assert b"".join(read_result(folder)) == b"".join(read_result(tmp_path / "whole" / "job"))
+    assert (folder / "result.parquet").read_bytes() == (tmp_path / "whole" / "job" / "result.parquet").read_bytes()
+
+
+def test_a_worker_that_was_thought_dead_takes_nothing_from_its_heir(pipeline: Pipeline, tmp_path: Path) -> None:
+    as_sent(transactions(3000)).to_csv(tmp_path / "in.csv", index=False)
+    looks = 0
+
+    def while_the_heir_is_at_it() -> bool:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            with pytest.raises(Unavailable, match="told to stop"):
+                pipeline.plan(tmp_path / "in.csv", "csv", tmp_path / "work", stopped=lambda: True)
+        return False
+
+    plan = pipeline.plan(tmp_path / "in.csv", "csv", tmp_path / "work", stopped=while_the_heir_is_at_it)
+    assert (plan.rows_total, plan.chunks) == (3000, 3)
+    assert not list((tmp_path / "work").glob(".*"))
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_wide_rows_make_small_chunks(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """Some thousand rows of a megabyte would fit into no memory."""
+    monkeypatch.setattr(planning, "_PIECE_BYTES", 200_000)
+    monkeypatch.setattr(json_rows, "_BYTES", 50_000)
+    table = as_sent(transactions(900)).assign(note="x" * 1500)
+    if form == "csv":
+        table.to_csv(tmp_path / "in", index=False)
+    else:
+        table.to_json(tmp_path / "in", orient="records", lines=True)
+    plan = pipeline.plan(tmp_path / "in", form, tmp_path / "work")
+    assert plan.chunks > 1
+    result = scored(pipeline, tmp_path / "in", form, tmp_path / "work")
+    assert result["transaction_id"].tolist() == table["transaction_id"].tolist()
+    np.testing.assert_allclose(feature_values(tmp_path / "work"), feature_table(transactions(900)), rtol=0, atol=1e-9)
+
+
+def test_a_full_disk_is_waited_for(pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    as_sent(transactions(100)).to_csv(tmp_path / "in.csv", index=False)
+
+    def full(descriptor: int, offset: int, length: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "posix_fallocate", full)
+        with pytest.raises(Unavailable, match="disk of the work folder is full"):
+            pipeline.plan(tmp_path / "in.csv", "csv", tmp_path / "work")
+    assert pipeline.plan(tmp_path / "in.csv", "csv", tmp_path / "work").rows_total == 100
+
+
+def test_no_name_of_a_column_is_a_formula(pipeline: Pipeline, tmp_path: Path) -> None:
+    row = "c,m,1,2026-01-31T12:00:00Z,x\n"
+    (tmp_path / "in.csv").write_text("customer_id,merchant_id,amount,timestamp,=1+1\n" + row)
+    assert scored(pipeline, tmp_path / "in.csv", "csv", tmp_path / "work")["=1+1"].tolist() == ["x"]
+    csv = pd.read_csv(io.BytesIO(b"".join(csv_parts((tmp_path / "work" / "result.parquet").open("rb")))))
+    assert csv["'=1+1"].tolist() == ["x"]

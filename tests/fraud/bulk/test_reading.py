@@ -96,3 +96,12 @@ def test_typed_columns_of_parquet_are_read(pipeline: Pipeline, tmp_path: Path) -
     result = scored(pipeline, tmp_path / "in.parquet", "parquet", tmp_path / "work")
     assert result["score"].notna().tolist() == [True, False]
     assert result["error"].iloc[1].startswith("amount: ")
+
+
+def test_names_of_json_are_counted_before_they_are_columns(pipeline: Pipeline, tmp_path: Path) -> None:
+    """A column for each of two million names would fit into no memory."""
+    row = '"customer_id":"c","merchant_id":"m","amount":1,"timestamp":"2026-01-31T12:00:00Z"'
+    lines = [f"{{{row}," + ",".join(f'"n{line * 90 + name}":1' for name in range(90)) + "}" for line in range(20_000)]
+    (tmp_path / "in").write_text("\n".join(lines))
+    with pytest.raises(InvalidInput, match=r"has 27\d columns, at most 256"):
+        pipeline.plan(tmp_path / "in", "jsonl", tmp_path / "work")

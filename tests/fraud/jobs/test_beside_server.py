@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,11 +16,11 @@ from bentos.client import FraudClient
 from bentos.core.jobs import Job
 from tests.client.variants import PATIENT
 from tests.fraud.artifacts import make_champion
-from tests.fraud.jobs.payments import payments_csv
+from tests.fraud.jobs.payments import payments_csv, result_column
 from tests.fraud.server import Server, environment, running_server
 
 FoundT = TypeVar("FoundT")
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 300.0
 
 
 def _until(found: Callable[[], FoundT | None]) -> FoundT:
@@ -69,7 +70,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(home: Path) -> Iterator[Server]:
     """A server of two workers that does its jobs."""
-    environ = environment(home, workers=2, FRAUD_JOB_PROCESSES="1", FRAUD_JOB_LEASE_SECONDS="2")
+    waits = {"FRAUD_JOB_LEASE_SECONDS": "2", "FRAUD_JOB_UPLOAD_IDLE_SECONDS": "5"}
+    environ = environment(home, workers=2, FRAUD_JOB_PROCESSES="1", **waits)
     with running_server(environ, log=home / "server.log") as running:
         yield running
 
@@ -119,3 +121,54 @@ def test_it_goes_with_the_server(tmp_path: Path) -> None:
         processes = _until(lambda: found if len(found := _job_processes(server)) == 2 else None)
         assert _score(server, tmp_path, 10).status == "completed"
     assert psutil.wait_procs(processes, PATIENCE_SECONDS)[1] == []
+
+
+def test_an_upload_that_stops_in_the_middle(server: Server) -> None:
+    host, port = server.url.removeprefix("http://").split(":")
+    head = b"POST /predict_batch HTTP/1.1\r\nhost: x\r\ncontent-type: text/csv\r\ncontent-length: 1000\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_SECONDS) as connection:
+        connection.sendall(head + b"customer_id,merch")
+        answer = b""
+        # The server ends the connection; it would take the rest of the body for the next request.
+        while part := connection.recv(65_536):
+            answer += part
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"application/problem+json" in answer
+
+
+def test_a_server_that_is_killed_as_a_whole_goes_on_where_it_was(tmp_path: Path) -> None:
+    rows, chunk_rows = 5_000, 50
+    make_champion(tmp_path)
+    small = {"FRAUD_BULK_CHUNK_ROWS": str(chunk_rows), "FRAUD_JOB_SMALL_BYTES": "0", "FRAUD_JOB_LEASE_SECONDS": "2"}
+    environ = environment(tmp_path, workers=2, FRAUD_JOB_PROCESSES="1", **small)
+    file = tmp_path / "payments.csv"
+    file.write_bytes(payments_csv(rows))
+    with running_server(environ, log=tmp_path / "first.log") as server:
+        with FraudClient(server.url, options=PATIENT) as client:
+            job_id = client.predict_batch(file).job_id
+            _until(lambda: client.job_status(job_id).rows_done > chunk_rows or None)
+        _kill_all(server)
+    with (
+        running_server(environ, log=tmp_path / "second.log") as server,
+        FraudClient(server.url, options=PATIENT) as client,
+    ):
+        caught = client.job_status(job_id)
+        assert caught.status == "running"
+        job = client.job_wait(job_id, timeout_seconds=PATIENCE_SECONDS)
+        assert (job.status, job.rows_done, job.rows_failed) == ("completed", rows, 0)
+        result = httpx.get(f"{server.url}/job_result/{job_id}?format=csv", timeout=PATIENCE_SECONDS).content
+        metrics = httpx.get(f"{server.url}/metrics", timeout=PATIENCE_SECONDS).text
+    assert result_column(iter([result]), "transaction_id") == [f"t{number}" for number in range(rows)]
+    assert f'fraud_job_rows_total{{outcome="scored"}} {rows}.0' in metrics
+
+
+def _kill_all(server: Server) -> None:
+    main = psutil.Process(server.process.pid)
+    everything = [main, *main.children(recursive=True)]
+    # None of them may start another one meanwhile.
+    for process in everything:
+        process.suspend()
+    for process in everything:
+        process.kill()
+    psutil.wait_procs(everything[1:], PATIENCE_SECONDS)
+    server.process.wait()

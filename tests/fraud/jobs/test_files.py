@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 import tempfile
@@ -9,14 +11,13 @@ import threading
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
 
 import fsspec
 import pytest
 
-from bentos.core.errors import ConfigError, Expired, Unavailable
+from bentos.core.errors import ConfigError, Unavailable
 from bentos.core.features.pseudonyms import Pseudonyms
-from bentos.core.jobs import ENDED, ResultForm
+from bentos.core.jobs import ENDED
 from bentos.fraud.jobs import results
 from bentos.fraud.jobs.desk import Desk
 from bentos.fraud.jobs.files import JobFiles, LocalFiles
@@ -118,7 +119,8 @@ def test_a_job_whose_files_are_elsewhere(home: Path, rows: int, small_bytes: int
     assert form == "csv"
     assert result_column(parts, "transaction_id") == [f"t{index}" for index in range(rows)]
     assert open_files(settings).size(job.job_id) > 0
-    assert not list((home / "serving").glob("jobs.scratch/worker-*/*"))
+    left = [path for path in (home / "serving" / "jobs.scratch").glob("*/*") if path.name != "lock"]
+    assert left == []
     desk.close()
     database.close()
 
@@ -164,24 +166,65 @@ def test_a_result_is_handed_out_as_the_pipeline_left_it(tmp_path: Path) -> None:
 
     assert results.RESULT == pipeline.RESULT
     (tmp_path / results.RESULT[0]).write_bytes(b"x" * 3_000_000)
-    parts = list(results.read_parts(tmp_path, "parquet"))
-    assert len(parts) > 1
-    assert b"".join(parts) == b"x" * 3_000_000
+    parts = results.read_parts((tmp_path / results.RESULT[0]).open("rb"), "parquet")
+    # Retention does not break off what is on its way.
+    first = next(parts)
     (tmp_path / results.RESULT[0]).unlink()
-    for form in get_args(ResultForm):
-        with pytest.raises(Expired):
-            results.read_parts(tmp_path, form)
+    rest = list(parts)
+    assert rest
+    assert first + b"".join(rest) == b"x" * 3_000_000
 
 
 def test_handing_out_parquet_needs_no_library_of_tables() -> None:
     script = (
         "import sys; from pathlib import Path; import bentos.fraud.http.endpoints\n"
         "from bentos.fraud.jobs.results import read_parts\n"
-        "folder = Path(sys.argv[1]); (folder / 'result.parquet').write_bytes(b'x')\n"
-        "assert list(read_parts(folder, 'parquet')) == [b'x']\n"
+        "file = Path(sys.argv[1]) / 'result.parquet'; file.write_bytes(b'x')\n"
+        "assert list(read_parts(file.open('rb'), 'parquet')) == [b'x']\n"
         "print([name for name in ('pandas', 'pyarrow', 'celery', 'kombu', 'fsspec') if name in sys.modules])"
     )
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-c", script, folder]
         printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert printed.stdout.strip() == "[]"
+
+
+def test_a_full_disk_keeps_no_half_of_an_upload(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = ScoringSettings(home=home, job_processes=0)
+    upgrade(settings)
+    database = open_database(settings)
+    desk = open_desk(settings, database)
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(Unavailable, match="No space left"):
+            submit(desk, payments_csv(3))
+    assert desk.files.names() == []
+    assert desk.ledger.counts()["pending"].jobs == 0
+    desk.close()
+    database.close()
+
+
+def test_nothing_stays_of_what_is_handed_out_or_left(tmp_path: Path) -> None:
+    files = RemoteFiles(f"memory://{uuid.uuid4().hex}/jobs", tmp_path)
+    job_id = _upload(files, b"rows")
+    (files.folder(job_id) / "result.parquet").write_bytes(b"scores")
+    # Of a worker that was killed while it read the file.
+    (files.folder(job_id) / ".plan-x").mkdir()
+    (files.folder(job_id) / ".plan-x" / "rows").write_bytes(b"half")
+    files.send(job_id)
+    files.leave(job_id)
+    assert files.size(job_id) == len(b"rows") + len(b"scores")
+    stream = files.open(job_id, "result.parquet")
+    assert stream is not None
+    with stream:
+        files.remove(job_id)
+        assert stream.read() == b"scores"
+    assert files.open(job_id, "result.parquet") is None
+    left = [path.name for path in tmp_path.glob("*/*")]
+    assert left == ["lock"]
+    del files
+    assert list(tmp_path.iterdir()) == []

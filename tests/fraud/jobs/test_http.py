@@ -297,11 +297,11 @@ def test_a_client_that_leaves_in_the_middle(
     gateway: Gateway, runner: asyncio.Runner, folder: Path, application: Application, content_type: str
 ) -> None:
     head = b'--b\r\ncontent-disposition: form-data; name="file"; filename="a.csv"\r\n\r\n'
-    before = gateway._endpoints().room._left
+    before = gateway.endpoints().room._left
     status, sent = _send(gateway, runner, [head, b"a" * 1000], content_type, leaves=True)
     assert (status, sent) == (0, [])
     assert _left(folder) == []
-    assert gateway._endpoints().room._left == before
+    assert gateway.endpoints().room._left == before
     assert application.jobs.ledger.counts()["pending"].jobs == 0
 
 
@@ -324,3 +324,47 @@ def test_the_database_is_down(settings: ScoringSettings, runner: asyncio.Runner,
         assert client.get("/readyz").status_code == 200
         assert "fraud_predictions_total" in client.get("/metrics").text
     assert _left(folder) == []
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_an_upload_that_stops_or_trickles(
+    gateway: Gateway, runner: asyncio.Runner, folder: Path, application: Application, silent: bool
+) -> None:
+    desk, room = application.jobs, gateway.endpoints().room
+    before = room._left
+    if silent:
+        desk.upload_idle_seconds = 0.2
+    else:
+        desk.upload_seconds = 0.5
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        if silent and sent == [] and room._left < before:
+            await asyncio.Event().wait()
+        await asyncio.sleep(0.01)
+        return {"type": "http.request", "body": b"a", "more_body": True}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [(b"content-type", b"text/csv")]
+    scope = {"type": "http", "method": "POST", "path": "/predict_batch", "query_string": b"", "headers": headers}
+    runner.run(gateway(scope, receive, send))
+    assert sent[0]["status"] == 408
+    assert dict(sent[0]["headers"])[b"connection"] == b"close"
+    assert b"did not come in time" in sent[1]["body"]
+    assert _left(folder) == []
+    assert room._left == before
+
+
+def test_unfinished_uploads_take_room_too(client: AppClient, application: Application) -> None:
+    desk = application.jobs
+    desk._admission._bytes = 3000
+    _, first = desk.open_upload()
+    first.write(b"x" * 2000)
+    refused = client.post("/predict_batch", content=b"x" * 2000, headers=CSV)
+    assert "take all the room" in _problem(refused, 429)
+    first.discard()
+    first.discard()
+    assert client.post("/predict_batch", content=b"x" * 2000, headers=CSV).status_code == 202
+    assert client.post("/predict_batch", content=b"x" * 2000, headers=CSV).status_code == 429

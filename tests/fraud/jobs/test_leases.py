@@ -9,9 +9,12 @@ from dataclasses import replace
 import pytest
 
 from bentos.core.errors import Conflict, InvalidInput, NotFound
+from bentos.fraud.jobs import claims
+from bentos.fraud.jobs import leases as leases_module
+from bentos.fraud.jobs import sweep as sweep_module
 from bentos.fraud.jobs.leases import Leases
 from bentos.fraud.jobs.ledger import Ledger
-from bentos.fraud.jobs.model import Submission, Work, new_job_id
+from bentos.fraud.jobs.model import Submission, Work, new_job_id, now
 from bentos.fraud.jobs.sweep import Sweep
 from bentos.fraud.records.database import Database
 from tests.fraud.jobs.conftest import SHORT_SECONDS, SMALL_BYTES
@@ -270,3 +273,43 @@ def test_messages_that_are_due(ledger: Ledger, leases: Leases, database: Databas
     leases.release(work)
     # What is given back has nobody who would send for it.
     assert sweep.unsent() == [job_id]
+
+
+def test_chunks_of_several_workers_are_no_attempts_of_each_other(ledger: Ledger, leases: Leases) -> None:
+    job_id = planned(ledger, leases, 6)
+    works = [claim(leases, job_id) for _ in range(6)]
+    assert {work.attempts for work in works} == {1}
+    leases.release(works[0])
+    leases.release(works[1], counted=True)
+    assert [claim(leases, job_id).attempts for _ in range(2)] == [1, 2]
+
+
+def test_a_chunk_that_kills_its_workers_is_told_from_the_others(ledger: Ledger, leases: Leases) -> None:
+    job_id = planned(ledger, leases, 3)
+    poison = claim(leases, job_id)
+    assert leases.scored(claim(leases, job_id), 10, 0)
+    time.sleep(1.5 * SHORT_SECONDS)
+    again = claim(leases, job_id)
+    assert (again.chunk, again.attempts) == (poison.chunk, 2)
+
+
+def test_a_clock_that_was_set_back(
+    ledger: Ledger, leases: Leases, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a killed worker held until a time that will come tomorrow is free at once."""
+    tomorrow = now() + 24 * 3600 * 1_000_000
+    whole, chunk = create(ledger, stored_bytes=LARGE), planned(ledger, leases, 1)
+    with monkeypatch.context() as ahead:
+        for module in (claims, leases_module):
+            ahead.setattr(module, "now", lambda: tomorrow)
+        claim(leases, whole)
+        claim(leases, chunk)
+    assert leases.open_steps(whole, 5) == 1
+    assert leases.open_steps(chunk, 5) == 1
+    assert {leases.claim_next()[0].job.job_id for _ in range(2)} == {whole, chunk}
+    assert leases.claim_next() == []
+    # The same for messages.
+    with monkeypatch.context() as ahead:
+        ahead.setattr(sweep_module, "now", lambda: tomorrow)
+        Sweep(database).sent([create(ledger)])
+    assert len(Sweep(database).idle(60)) == 1

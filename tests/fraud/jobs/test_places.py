@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from bentos.core.errors import ConfigError, InvalidInput
 from bentos.core.settings import load_settings
-from bentos.fraud.jobs.places import allowed_source
+from bentos.fraud.jobs.places import allowed_source, pinned
 from bentos.fraud.settings import ScoringSettings
 
 
@@ -108,3 +109,44 @@ def test_places_that_cannot_be_kept(monkeypatch: pytest.MonkeyPatch, place: str)
     monkeypatch.setenv("FRAUD_JOB_SOURCES", place)
     with pytest.raises(ConfigError, match="FRAUD_JOB_SOURCES"):
         load_settings(ScoringSettings)
+
+
+def test_what_was_allowed_is_read_and_nothing_that_took_its_place(places: tuple[str, ...], tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    source = allowed_source(f"{places[0]}a.csv", places)
+    with pinned(source) as held:
+        # Too late.
+        (folder / "a.csv").unlink()
+        (folder / "a.csv").symlink_to(tmp_path / "secret.csv")
+        assert Path(held).read_text() == "a"
+    for replace in (_by_nothing, _by_link, _by_pipe, _by_folder, _by_folder_of_a_link):
+        replace(folder, tmp_path)
+        with pytest.raises(InvalidInput, match="no such file"), pinned(source):
+            raise AssertionError(replace)
+    with pinned("s3://payments-in/daily/x") as held:
+        assert held == "s3://payments-in/daily/x"
+
+
+def _by_nothing(folder: Path, tmp_path: Path) -> None:
+    (folder / "a.csv").unlink()
+
+
+def _by_link(folder: Path, tmp_path: Path) -> None:
+    (folder / "a.csv").symlink_to(tmp_path / "secret.csv")
+
+
+def _by_pipe(folder: Path, tmp_path: Path) -> None:
+    (folder / "a.csv").unlink()
+    os.mkfifo(folder / "a.csv")
+
+
+def _by_folder(folder: Path, tmp_path: Path) -> None:
+    (folder / "a.csv").unlink()
+    (folder / "a.csv").mkdir()
+
+
+def _by_folder_of_a_link(folder: Path, tmp_path: Path) -> None:
+    folder.rename(tmp_path / "other")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "a.csv").write_text("secret")
+    folder.symlink_to(tmp_path / "outside")

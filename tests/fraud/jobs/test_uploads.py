@@ -79,3 +79,12 @@ def test_a_boundary() -> None:
     assert boundary_of('multipart/form-data; boundary="a b"') == b"a b"
     with pytest.raises(InvalidInput, match="must name its boundary"):
         boundary_of("multipart/form-data")
+
+
+def test_a_form_that_goes_on_after_its_end() -> None:
+    """It would go on for ever, and be within the limit of the file."""
+    reader = FormBody(RawBody(Kept(), None, 10**9), b"boundary")
+    reader.write(form(CONTENT))
+    reader.write(b"-" * 60_000)
+    with pytest.raises(InvalidInput, match="more than 65536 bytes beside its file"):
+        reader.write(b"-" * 6_000)

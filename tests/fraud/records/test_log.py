@@ -26,9 +26,11 @@ class Disk:
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
         self.error: Exception | None = None
+        #: The only record that fails.
+        self.wrong: str | None = None
 
     def write(self, rows: Sequence[Values]) -> list[Applied]:
-        if self.error is not None:
+        if self.error is not None and (self.wrong is None or any(row[0] == self.wrong for row in rows)):
             raise self.error
         self.batches.append([row[0] for row in rows])
         return []
@@ -159,6 +161,33 @@ def test_what_can_never_be_written_is_given_up(make: Maker, disk: Disk) -> None:
     _until(lambda: counted.log.waiting == 0)
     assert disk.ids == ["t-1"]
     assert counted.log.state == "ok"
+
+
+@pytest.mark.parametrize("error", [DataError("insert", None, Exception("too long")), OverflowError("too large")])
+def test_one_that_can_never_be_written_fails_alone(make: Maker, disk: Disk, error: Exception) -> None:
+    disk.error, disk.wrong = error, "t-3"
+    counted = make()
+    for number in range(8):
+        counted.offer(f"t-{number}")
+    counted.log.start()
+    _until(lambda: counted.log.waiting == 0)
+    assert disk.ids == ["t-0", "t-1", "t-2", "t-4", "t-5", "t-6", "t-7"]
+    assert (counted.lost, counted.log.state) == (1, "ok")
+
+
+def test_one_that_no_record_can_be_made_of_is_counted_once(make: Maker, disk: Disk) -> None:
+    disk.error = OperationalError("insert", None, Exception("gone"))
+    counted = make()
+    row, answer = predicted("t-0")
+    row.values = None  # type: ignore[assignment]
+    counted.log.offer([row], [answer])
+    counted.offer("t-1")
+    counted.log.start()
+    # Met again and again while the database is down.
+    _until(lambda: counted.log.state == "failing")
+    disk.error = None
+    _until(lambda: counted.log.waiting == 0)
+    assert (disk.ids, counted.lost) == (["t-1"], 1)
 
 
 def test_the_end_writes_what_waits(make: Maker, disk: Disk) -> None:

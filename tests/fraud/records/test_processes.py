@@ -135,7 +135,7 @@ def test_a_killed_process_leaves_the_store_to_be_told(book: Book) -> None:
     told: list[int] = []
 
     class Store:
-        def label(self, _: object, label_time: int) -> None:
+        def label(self, _: object, label_time: int, __: object) -> None:
             told.append(label_time)
 
     Outbox(book.database, Store()).deliver()  # type: ignore[arg-type]

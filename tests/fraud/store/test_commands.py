@@ -70,9 +70,57 @@ def test_a_file_fills_the_store_and_twice_counts_once(
     for _ in range(2):
         assert main(["features", "fill", str(path)]) == 0
     assert "3,000 transactions read" in capsys.readouterr().err
-    more = canonical(
-        [{"customer_id": "c1", "merchant_id": "m1", "timestamp": table["timestamp"].iloc[-1], "transaction_id": "new"}]
-    )
+    _require_history(settings, table)
+
+
+def test_a_folder_of_other_columns_fills_it_by_its_mapping(
+    settings: StoreSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Files as the Fraud Detection Handbook's, and the mapping that ships for them."""
+    _, table = written(tmp_path)
+    table["merchant_category"] = "unknown"
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    numbers = {name: table[name].str.slice(1).astype(int) for name in ("transaction_id", "customer_id", "merchant_id")}
+    elapsed = table["timestamp"] - table["timestamp"].iloc[0]
+    pd.DataFrame(
+        {
+            "TRANSACTION_ID": numbers["transaction_id"],
+            "TX_DATETIME": table["timestamp"].dt.tz_convert(None),
+            "CUSTOMER_ID": numbers["customer_id"],
+            "TERMINAL_ID": numbers["merchant_id"],
+            "TX_AMOUNT": table["amount"],
+            "TX_TIME_SECONDS": elapsed.dt.total_seconds(),
+            "TX_TIME_DAYS": elapsed.dt.days,
+            "TX_FRAUD": table["is_fraud"].astype(int),
+            "TX_FRAUD_SCENARIO": 0,
+        }
+    ).to_parquet(raw / "fdh_transactions_raw.parquet")
+    for kind in ("customer", "terminal"):
+        places = {f"{kind.upper()}_ID": range(10), f"x_{kind}_id": range(10), f"y_{kind}_id": range(10)}
+        pd.DataFrame(places).to_parquet(raw / f"fdh_{kind}_profiles_regenerated.parquet")
+    for _ in range(2):
+        assert main(["features", "fill", str(raw), "--mapping", "fdh"]) == 0
+    assert "3,000 transactions read" in capsys.readouterr().err
+    for name in ("customer_id", "merchant_id"):
+        table[name] = numbers[name].astype("str")
+    _require_history(settings, table)
+
+
+@pytest.mark.parametrize(("mapping", "message"), [("none.yaml", "cannot be read"), ("fdh", "lacks the columns")])
+def test_a_mapping_that_does_not_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], mapping: str, message: str
+) -> None:
+    monkeypatch.setenv("FRAUD_HOME", str(tmp_path))
+    path, _ = written(tmp_path)
+    assert main(["features", "fill", str(path), "--mapping", mapping]) == 2
+    assert message in capsys.readouterr().err
+
+
+def _require_history(settings: StoreSettings, table: pd.DataFrame) -> None:
+    """The store knows of a customer and a merchant what the table says."""
+    ids = {"customer_id": table["customer_id"].iloc[0], "merchant_id": table["merchant_id"].iloc[0]}
+    more = canonical([ids | {"timestamp": table["timestamp"].iloc[-1], "transaction_id": "new"}])
     expected = feature_table(pd.concat([table, more], ignore_index=True))[-1]
     store = open_store(settings)
 

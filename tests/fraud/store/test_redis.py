@@ -8,14 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from bentos.core.errors import ArtifactIncompatible, ConfigError, Unavailable
 from bentos.core.features import FEATURE_NAMES
 from bentos.core.features.history import CUSTOMER, MERCHANT
 from bentos.core.features.pseudonyms import Pseudonyms
 from bentos.core.transaction import Transaction
-from bentos.fraud.store import FeatureRows
-from bentos.fraud.store.redis_store import RedisPlace, RedisStore
+from bentos.fraud.store import Delivery, FeatureRows
+from bentos.fraud.store.redis_link import RedisPlace
+from bentos.fraud.store.redis_store import RedisStore
 from tests.core.features.tables import DAY, START, canonical, transactions
 from tests.servers.redis import RedisServer, running_redis
 
@@ -184,3 +186,31 @@ def test_a_url_that_is_none_is_refused() -> None:
 
 def test_a_password_is_not_shown() -> None:
     assert "hidden" not in repr(RedisPlace("redis://:hidden@host:6379/0"))
+
+
+def test_all_keys_of_a_call_lie_in_one_slot(tmp_path: Path, runner: asyncio.Runner) -> None:
+    with running_redis(tmp_path, ["--cluster-enabled", "yes"]) as server:
+        with Redis(port=server.port) as client:
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+            until = time.monotonic() + 30
+            while b"cluster_state:ok" not in client.execute_command("CLUSTER", "INFO"):
+                assert time.monotonic() < until
+                time.sleep(0.05)
+        store = RedisStore(RedisPlace(server.url, timeout_seconds=30.0), SECRET)
+        assert count(look_up(runner, store, payment(0))) == 1
+        store.label(SECRET.event(payment(0)), 1, Delivery(bytes(16), 1))
+        assert store.erase(CUSTOMER, payment(0).customer_id)
+        runner.run(store.leave())
+        store.close()
+
+
+def test_a_label_that_fails_is_not_told_for_ever(store: RedisStore, runner: asyncio.Runner) -> None:
+    item = payment(0)
+    look_up(runner, store, item)
+    event = SECRET.event(item)
+    # Somebody else's data where the category's labels should be.
+    store.client.lpush(b"{fraud}:2:" + event.keys[32:] + b"f", "x")
+    with pytest.raises(Unavailable):
+        store.label(event, 1, Delivery(bytes(16), 1))
+    store.label(event, 1, Delivery(bytes(16), 1))
+    store.label(SECRET.event(payment(1)), 1, Delivery(bytes(16), 2))

@@ -14,7 +14,7 @@ import yaml
 from click.testing import CliRunner
 
 from bentos.core.errors import ConfigError, DataError
-from tests.training.data.sources import FIELDS, GOOD, row, write_csv
+from tests.core.ingest.sources import FIELDS, GOOD, row, write_csv
 from training.data.commands import ROWS_REFUSED, generate, ingest
 from training.data.synthetic import generate_table
 from training.data.table import read_transactions, table_hash

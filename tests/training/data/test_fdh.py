@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from bentos.core.features.clock import great_circle_km
-from training.data.ingest import ingest_table
+from bentos.core.ingest.sources import ingest_table
 
 pytestmark = [pytest.mark.fdh, pytest.mark.slow]
 

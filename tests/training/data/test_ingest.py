@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from bentos.core.errors import DataError
-from tests.training.data.sources import GOOD, HEADER, mapping, row, write_csv
-from training.data import readers
-from training.data.ingest import ingest, ingest_table, read_sources
+from bentos.core.ingest import readers
+from bentos.core.ingest.sources import ingest_table, read_sources
+from tests.core.ingest.sources import GOOD, HEADER, mapping, row, write_csv
+from training.data.ingest import ingest
 from training.data.table import read_transactions, table_hash
 
 

@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 
 from bentos.core.errors import ConfigError
+from bentos.core.ingest.validate import validate
+from bentos.core.transaction import CANONICAL_COLUMNS
 from training.data.synthetic import GeneratorConfig, generate_chunks, generate_table
 from training.data.synthetic.config import DAY_SECONDS
 from training.data.synthetic.customers import make_world
@@ -17,8 +19,7 @@ from training.data.synthetic.fraud import FRAUD_KINDS
 from training.data.synthetic.generator import generate_days
 from training.data.synthetic.merchants import CATEGORIES
 from training.data.synthetic.purchases import HONEST, Rows
-from training.data.table import CANONICAL_COLUMNS, TableHasher, table_hash
-from training.data.validate import validate
+from training.data.table import TableHasher, table_hash
 
 
 @pytest.fixture(scope="module")

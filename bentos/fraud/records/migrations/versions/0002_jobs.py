@@ -53,6 +53,7 @@ def upgrade() -> None:
         sa.Column("done", sa.Boolean(), nullable=False),
         sa.Column("lease_token", sa.String(32), nullable=False),
         sa.Column("lease_until", sa.BigInteger(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("job_id", "chunk", name="job_chunks_pk"),
     )
     op.create_index("job_chunks_open", "job_chunks", ["job_id", "done", "chunk"])

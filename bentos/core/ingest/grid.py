@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.mapping import GridMapping
+from bentos.core.ingest.mapping import GridMapping
 
 __all__ = ["LONGEST_KM", "grid_to_degrees", "kilometres_from_origin"]
 

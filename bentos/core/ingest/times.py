@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bentos.core.errors import DataError
-from training.data.cells import numbers
-from training.data.findings import Findings
-from training.data.mapping import TimeMapping
+from bentos.core.ingest.cells import numbers
+from bentos.core.ingest.findings import Findings
+from bentos.core.ingest.mapping import TimeMapping
 
 __all__ = ["parse_times"]
 

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from bentos.core.ingest.convert import Converter
+from bentos.core.ingest.mapping import load_mapping
+from bentos.core.ingest.validate import duplicate_ids, validate
 from bentos.core.transaction import MAXIMUM_AMOUNT, Transaction, microseconds
-from tests.training.data.sources import mapping
-from training.data.convert import Converter
-from training.data.mapping import load_mapping
-from training.data.validate import duplicate_ids, validate
+from tests.core.ingest.sources import mapping
 
 _TEXT = st.one_of(
     st.text(max_size=3),

@@ -12,13 +12,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bentos.core.errors import DataError
-from training.data.cells import identifiers, numbers
-from training.data.findings import Findings
-from training.data.grid import LONGEST_KM, grid_to_degrees, kilometres_from_origin
-from training.data.mapping import GridMapping, LabelMapping, Mapping, Point, ProfileMapping
-from training.data.readers import header, read_batches
-from training.data.table import CANONICAL_COLUMNS
-from training.data.times import parse_times
+from bentos.core.ingest.cells import identifiers, numbers
+from bentos.core.ingest.findings import Findings
+from bentos.core.ingest.grid import LONGEST_KM, grid_to_degrees, kilometres_from_origin
+from bentos.core.ingest.mapping import GridMapping, LabelMapping, Mapping, Point, ProfileMapping
+from bentos.core.ingest.readers import header, read_batches
+from bentos.core.ingest.times import parse_times
+from bentos.core.transaction import CANONICAL_COLUMNS
 
 __all__ = ["Converter"]
 

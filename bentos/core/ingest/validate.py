@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter, ValidationError
 
+from bentos.core.ingest.findings import Findings
 from bentos.core.transaction import EARLIEST, LATEST, Identifier, Transaction
-from training.data.findings import Findings
 
 __all__ = ["duplicate_ids", "validate"]
 

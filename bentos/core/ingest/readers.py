@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bentos.core.errors import DataError
-from training.data.findings import REFUSED_COLUMNS, shown
-from training.data.mapping import Mapping
+from bentos.core.ingest.findings import REFUSED_COLUMNS, shown
+from bentos.core.ingest.mapping import Mapping
 
 __all__ = ["Batch", "file_format", "find_sources", "header", "read_batches"]
 

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from bentos.core.errors import DataError
 from bentos.core.features.clock import EARTH_RADIUS_KM, great_circle_km
-from tests.training.data.sources import FIELDS
-from training.data.findings import Findings
-from training.data.grid import _EARTH_RADIUS_KM, grid_to_degrees
-from training.data.mapping import GridMapping, TimeMapping, load_mapping, shipped_mappings
-from training.data.times import parse_times
+from bentos.core.ingest.findings import Findings
+from bentos.core.ingest.grid import _EARTH_RADIUS_KM, grid_to_degrees
+from bentos.core.ingest.mapping import GridMapping, TimeMapping, load_mapping, shipped_mappings
+from bentos.core.ingest.times import parse_times
+from tests.core.ingest.sources import FIELDS
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bentos.core.errors import DataError
-from training.data.findings import Findings
+from bentos.core.ingest.findings import Findings
 
 __all__ = ["identifiers", "numbers"]
 

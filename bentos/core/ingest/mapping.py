@@ -215,7 +215,7 @@ class Mapping(_Part):
 
 def shipped_mappings() -> tuple[str, ...]:
     """Names of the mappings that ship with the product."""
-    folder = resources.files("training.data") / "mappings"
+    folder = resources.files("bentos.core.ingest") / "mappings"
     return tuple(sorted(item.name[:-5] for item in folder.iterdir() if item.name.endswith(".yaml")))
 
 
@@ -234,7 +234,7 @@ def load_mapping(source: str | Path) -> Mapping:
     """
     name = str(source)
     if name in shipped_mappings():
-        text = (resources.files("training.data") / "mappings" / f"{name}.yaml").read_text(encoding="utf-8")
+        text = (resources.files("bentos.core.ingest") / "mappings" / f"{name}.yaml").read_text(encoding="utf-8")
     else:
         try:
             text = Path(source).read_text(encoding="utf-8")

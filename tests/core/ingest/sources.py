@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from training.data.mapping import Mapping
+from bentos.core.ingest.mapping import Mapping
 
 HEADER = "id,customer,shop,kind,price,when,home_lat,home_lon,shop_lat,shop_lon,fraud"
 GOOD = "t1,c1,m1,grocery,12.50,2026-01-31T12:00:00+01:00,52.5,13.4,52.6,13.5,no"

@@ -1,0 +1,217 @@
+"""The way to a Redis: its connections, how long they wait, and what is told when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+from weakref import WeakKeyDictionary
+
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+from bentos.core.errors import ConfigError, Unavailable
+from bentos.fraud.store.breaker import Breaker
+
+__all__ = ["DEFAULT_URL", "RedisLink", "RedisPlace", "Script"]
+
+DEFAULT_URL: Final = "redis://127.0.0.1:6379/0"
+_LOGGER = logging.getLogger(__name__)
+_T = TypeVar("_T")
+#: What is not on the way to an answer may take longer.
+_PATIENCE_SECONDS: Final = 5.0
+_FAILURES: Final = (RedisError, OSError, TimeoutError)
+
+
+@dataclass(frozen=True, slots=True)
+class RedisPlace:
+    """Where the states are, and how long to wait for them.
+
+    Parameters
+    ----------
+    url
+        Of the server; secret, because it may hold a password.
+    prefix
+        Of every key.
+    timeout_seconds
+        Of a lookup.
+    failures
+        Within ten seconds, after which the server is left alone for a while.
+    """
+
+    url: str = DEFAULT_URL
+    prefix: str = "{fraud}:"
+    timeout_seconds: float = 0.05
+    failures: int = 5
+
+    def __repr__(self) -> str:
+        return f"RedisPlace(prefix={self.prefix!r})"
+
+
+class Script:
+    """A script and the name by which Redis knows it once it has run.
+
+    Parameters
+    ----------
+    text
+        In Lua.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+class RedisLink:
+    """Connections to one Redis. Safe for use by several threads and event loops.
+
+    Parameters
+    ----------
+    place
+        Of the server; it is not asked before it is used.
+
+    Raises
+    ------
+    ConfigError
+        When the URL cannot be understood.
+    """
+
+    def __init__(self, place: RedisPlace) -> None:
+        self._place = place
+        self._breaker = Breaker(place.failures)
+        self._closed = False
+        self._lost = False
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncRedis] = WeakKeyDictionary()
+        patience = max(_PATIENCE_SECONDS, place.timeout_seconds)
+        try:
+            self.client = Redis.from_url(place.url, **_options(patience))
+        except ValueError as error:
+            raise ConfigError("FRAUD_REDIS_URL is no URL of a Redis; allowed: redis://, rediss://, unix://") from error
+
+    @property
+    def trouble(self) -> str | None:
+        """How the last calls went: what is wrong, None when nothing is."""
+        return "the feature store in Redis is closed" if self._closed else self._breaker.trouble
+
+    async def ask(self, script: Script, count: int, *arguments: Any) -> list[bytes] | None:
+        """Run a script within the time of a lookup; None when it fails, or when nobody is to be asked for a while.
+
+        Parameters
+        ----------
+        script
+            To run.
+        count
+            How many of the arguments, the first, are keys.
+        *arguments
+            Its keys, then the rest.
+        """
+        if self._closed or not self._breaker.allows():
+            return None
+        try:
+            async with asyncio.timeout(self._place.timeout_seconds):
+                client = self._here()
+                try:
+                    answers = await client.evalsha(script.digest, count, *arguments)
+                except NoScriptError:
+                    answers = await client.eval(script.text, count, *arguments)
+        except _FAILURES as error:
+            self._failed(error)
+            return None
+        self._breaker.worked()
+        return answers  # type: ignore[no-any-return] # the library has no types for scripts
+
+    def do(self, what: Callable[[], _T]) -> _T:
+        """Do something with the client, in the calling thread.
+
+        Raises
+        ------
+        Unavailable
+            When it fails.
+        """
+        if self._closed:
+            raise Unavailable("the feature store in Redis is closed")
+        try:
+            result = what()
+        except _FAILURES as error:
+            self._failed(error)
+            raise Unavailable(_reason(error)) from error
+        if self._lost:
+            # It is there again. Whether it takes what a lookup writes, only a lookup can tell.
+            self._breaker.worked()
+        return result
+
+    def run(self, script: Script, count: int, *arguments: Any) -> Any:
+        """Run a script in the calling thread; as :meth:`ask`, but patiently.
+
+        Raises
+        ------
+        Unavailable
+            When it fails.
+        """
+
+        def once() -> Any:
+            try:
+                return self.client.evalsha(script.digest, count, *arguments)
+            except NoScriptError:
+                return self.client.eval(script.text, count, *arguments)
+
+        return self.do(once)
+
+    async def leave(self) -> None:
+        """Give back the running event loop's connections."""
+        client = self._clients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.aclose()
+
+    def close(self) -> None:
+        """Give back the others; loops that asked have called :meth:`leave` before."""
+        self._closed = True
+        self.client.close()
+
+    def _here(self) -> AsyncRedis:
+        loop = asyncio.get_running_loop()
+        client = self._clients.get(loop)
+        if client is None:
+            client = self._clients[loop] = AsyncRedis.from_url(
+                self._place.url, **_options(self._place.timeout_seconds, asynchronous=True)
+            )
+        return client
+
+    def _failed(self, error: Exception) -> None:
+        reason = _reason(error)
+        self._lost = isinstance(error, (OSError, TimeoutError, RedisConnectionError, RedisTimeoutError))
+        if self._breaker.failed(reason):
+            _LOGGER.error("%s; features take their defaults until it works again", reason)
+
+
+def _reason(error: Exception) -> str:
+    # Never the library's text of a connection: it may name the URL.
+    if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
+        return "the feature store in Redis did not answer in time"
+    if str(error).startswith("OTHER"):
+        return "the feature store in Redis was made anew with another FRAUD_PSEUDONYM_KEY or feature schema"
+    return f"the feature store in Redis fails: {type(error).__name__}"
+
+
+def _options(timeout_seconds: float, *, asynchronous: bool = False) -> dict[str, Any]:
+    if asynchronous:
+        from redis.asyncio.retry import Retry as AsyncRetry
+
+        retry: Any = AsyncRetry(NoBackoff(), 0)
+    else:
+        retry = Retry(NoBackoff(), 0)
+    # A repeat is the circuit's business, and the caller's time is short.
+    return {
+        "socket_timeout": timeout_seconds,
+        "socket_connect_timeout": timeout_seconds,
+        "retry": retry,
+        "protocol": 2,
+    }
