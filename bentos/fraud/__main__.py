@@ -27,6 +27,7 @@ class Entry:
 COMMANDS: Final[tuple[Entry, ...]] = (
     Entry("features", "bentos.fraud.store.commands", "Fill the feature store, look at it, forget a customer."),
     Entry("feast", "bentos.fraud.store.feast_commands", "Make a Feast repository for the features."),
+    Entry("model", "bentos.fraud.remote.commands", "Write the model for another server to run."),
     Entry("keys", "bentos.fraud.access.commands", "Make, show and revoke API keys."),
     Entry("bulk", "bentos.fraud.bulk.commands", "Score a partitioned Parquet data set on this machine."),
     Entry("records", "bentos.fraud.records.commands", "Predictions and labels: quality, erasure, retention."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import bentos
 from bentos.core.answers import DependencyState, Health
 from bentos.core.artifact import Artifact, read_artifact
 from bentos.core.artifact.manifest import MANIFEST
-from bentos.core.errors import Unavailable
+from bentos.core.errors import ConfigError, Unavailable
 from bentos.core.features.snapshot import read_snapshot
 from bentos.core.transaction import Transaction
 from bentos.fraud.access.guard import Guard, open_guard
@@ -28,6 +29,7 @@ from bentos.fraud.observe.observer import Observer, open_observer
 from bentos.fraud.predictor import Predictor
 from bentos.fraud.records.database import Database, open_database, upgrade
 from bentos.fraud.records.office import Records
+from bentos.fraud.remote.model import RemoteModel
 from bentos.fraud.scorer import Scorer
 from bentos.fraud.settings import ScoringSettings
 from bentos.fraud.store import FeatureStore, open_store
@@ -60,6 +62,8 @@ class Application:
     guard: Guard | None = None
     #: Of gRPC; None serves it without.
     tls: Tls | None = None
+    #: The model on another server; None means in this process.
+    remote: RemoteModel | None = None
 
     def health(self) -> Health:
         """State of the service and of each thing it needs."""
@@ -83,12 +87,16 @@ class Application:
         """Look up once: the first time reads and compiles what later ones find ready; no customer should wait."""
         await self.store.lookup_many([_ANYBODY], [False])
         self.records.start()
+        if self.remote is not None:
+            await self.remote.start()
         if self.guard is not None:
             await self.guard.start()
 
     async def close(self) -> None:
         """Refuse what waits and give back what is held open."""
         await self.predictor.close()
+        if self.remote is not None:
+            await self.remote.close()
         await self.records.close()
         await self.store.leave()
         if self.guard is not None:
@@ -133,15 +141,40 @@ def prepare(settings: ScoringSettings) -> None:
 
     Raises
     ------
-    ArtifactError, Unavailable
+    ArtifactError, ConfigError, Unavailable
         When the server cannot start.
     """
-    Scorer(load_artifact(settings))
+    artifact = load_artifact(settings)
+    scorer = Scorer(artifact)
+    remote = _remote(settings, artifact, scorer)
+    if remote is not None:
+        _check_remote(remote)
     _upgrade(settings)
     snapshot = snapshot_file(settings, artifact_folder(settings))
     with contextlib.closing(open_store(settings)) as store:
         if snapshot is not None:
             _fill(store, snapshot, settings)
+
+
+def _remote(settings: ScoringSettings, artifact: Artifact, scorer: Scorer) -> RemoteModel | None:
+    if settings.model_url is None:
+        return None
+    if settings.model_timeout_milliseconds >= settings.deadline_milliseconds:
+        raise ConfigError(
+            f"FRAUD_MODEL_TIMEOUT_MILLISECONDS is {settings.model_timeout_milliseconds}, and has to be less than"
+            f" FRAUD_DEADLINE_MILLISECONDS, {settings.deadline_milliseconds}: the rules answer in the time between"
+        )
+    remote = RemoteModel(settings, artifact, scorer)
+    scorer.leave_model()
+    return remote
+
+
+def _check_remote(remote: RemoteModel) -> None:
+    try:
+        asyncio.run(remote.check())
+    except Unavailable as error:
+        # The rules answer until it is there.
+        _LOGGER.warning("the model at %s cannot score yet: %s", remote.url, error)
 
 
 def _upgrade(settings: ScoringSettings) -> None:
@@ -181,7 +214,9 @@ def open_application(settings: ScoringSettings, lines: LineWriter | None = None)
     """
     if settings.metrics_folder is not None:
         share_metrics(settings.metrics_folder)
-    scorer = Scorer(load_artifact(settings), threads=settings.inference_threads)
+    artifact = load_artifact(settings)
+    scorer = Scorer(artifact, threads=settings.inference_threads)
+    remote = _remote(settings, artifact, scorer)
     registry = CollectorRegistry()
     metrics = declare_metrics(registry, scorer.model, settings.role, scorer.digest)
     store = open_store(settings, paced=True)
@@ -191,10 +226,10 @@ def open_application(settings: ScoringSettings, lines: LineWriter | None = None)
     watched = WatchedStore(store, StoreWatch(store, metrics.feature_age.set, limit))
     database = open_database(settings)
     records = Records(settings, database, store, metrics, scorer.model, settings.role)
-    predictor = Predictor(scorer, store if limit is None else watched, metrics, settings, records.log)
+    predictor = Predictor(scorer, store if limit is None else watched, metrics, settings, records.log, remote)
     jobs = open_desk(settings, database)
     return Application(
-        settings, predictor, watched, observer, registry, database, jobs, records, guard, open_tls(settings)
+        settings, predictor, watched, observer, registry, database, jobs, records, guard, open_tls(settings), remote
     )
 
 

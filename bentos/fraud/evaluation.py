@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from itertools import islice
 from time import monotonic, perf_counter
 from typing import Final, TypeAlias
@@ -106,7 +106,9 @@ class Evaluator:
         asked = [(job, job.item) for job in jobs if isinstance(job.item, Questions)]
         given = [(job, job.item) for job in jobs if isinstance(job.item, FeatureBlock)]
         rows, values = await self._looked_up(asked, tally)
-        self._score(rows, values, given, tally)
+        elsewhere = self._score(rows, values, given, tally)
+        if elsewhere is not None:
+            await elsewhere
         remaining = iter(rows)
         later = []
         for job, questions in asked:
@@ -141,10 +143,11 @@ class Evaluator:
 
     def _score(
         self, rows: list[Row], values: FloatArray, given: list[tuple[Job[Work], FeatureBlock]], tally: Tally
-    ) -> None:
+    ) -> Awaitable[None] | None:
+        """Score in this step of the loop; a model that is elsewhere returns what to wait for."""
         if self._circuit.is_open:
             self._without_model(rows, given)
-            return
+            return None
         started = perf_counter()
         matrix = np.concatenate([values, *(block.rows for _, block in given)]) if given else values
         try:
@@ -155,9 +158,21 @@ class Evaluator:
             else:
                 self._circuit.failed(error)
                 self._without_model(rows, given)
-            return
+            return None
+        self._scored(rows, given, raw, score, started, tally)
+        return None
+
+    def _scored(
+        self,
+        rows: list[Row],
+        given: list[tuple[Job[Work], FeatureBlock]],
+        raw: FloatArray,
+        score: FloatArray,
+        started: float,
+        tally: Tally,
+    ) -> None:
         traces = [*(row.ask.trace for row in rows), *(block.trace for _, block in given)]
-        tally.stage("inference", started, traces, len(matrix))
+        tally.stage("inference", started, traces, len(raw))
         thresholds = self._scorer.thresholds
         for row, one_raw, one_score in zip(rows, raw.tolist(), score.tolist(), strict=False):
             row.raw, row.score, row.decision = one_raw, one_score, decide(one_score, thresholds)

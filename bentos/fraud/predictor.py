@@ -20,6 +20,8 @@ from bentos.fraud.metrics import Metrics
 from bentos.fraud.observe.exchange import current_exchange, current_trace
 from bentos.fraud.options import DEFAULT_OPTIONS, Explain, PredictOptions
 from bentos.fraud.records.log import PredictionLog
+from bentos.fraud.remote.evaluation import RemoteEvaluator
+from bentos.fraud.remote.model import RemoteModel
 from bentos.fraud.scorer import FloatArray, Scorer
 from bentos.fraud.settings import ScoringSettings
 from bentos.fraud.store import FeatureStore
@@ -52,6 +54,8 @@ class Predictor:
         Sizes and deadlines.
     log
         Keeps predictions; None keeps none.
+    remote
+        The model, when another server runs it; the scorer then gives what goes with its scores.
     """
 
     def __init__(
@@ -61,11 +65,16 @@ class Predictor:
         metrics: Metrics,
         settings: ScoringSettings,
         log: PredictionLog | None = None,
+        remote: RemoteModel | None = None,
     ) -> None:
         self.scorer = scorer
         self.metrics = metrics
         self._settings = settings
-        self._evaluator = Evaluator(scorer, store, metrics, log)
+        self._evaluator = (
+            Evaluator(scorer, store, metrics, log)
+            if remote is None
+            else RemoteEvaluator(remote, scorer, store, metrics, log)
+        )
         self._batcher: Batcher[Work] = Batcher(
             self._evaluator.run,
             batch_size=settings.batch_size,

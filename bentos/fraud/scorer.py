@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import isfinite
-from typing import Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import onnxruntime as ort
@@ -67,9 +67,13 @@ class Scorer:
         self.thresholds = ThresholdPair(review=artifact.thresholds.review, block=artifact.thresholds.block)
         #: What answers when this cannot.
         self.rules = RuleBook(artifact)
-        self._session = _session(artifact.onnx, threads)
+        self._session: _Session = _session(artifact.onnx, threads)
         self._explainer: Explainer = load_explainer(artifact.kind, artifact.explainer)
         self._try_out()
+
+    def leave_model(self) -> None:
+        """Give the model's memory back; another server scores from now on, and :meth:`score` raises Unavailable."""
+        self._session = _Left()
 
     @property
     def base_value(self) -> float:
@@ -131,6 +135,15 @@ class Scorer:
                 f"the artifact's explainer does not belong to its model: contributions sum up to {total}, the raw score"
                 f" is {raw[0]}; export the model again"
             )
+
+
+class _Session(Protocol):
+    def run(self, outputs: list[str], inputs: dict[str, Any]) -> Any: ...
+
+
+class _Left:
+    def run(self, _outputs: list[str], _inputs: dict[str, Any]) -> Any:
+        raise Unavailable("the model is on another server")
 
 
 def _session(model: bytes, threads: int) -> ort.InferenceSession:

@@ -92,7 +92,7 @@ class FraudDetector:
         except FraudError as error:
             raise BentoMLException(str(error)) from error
         # Workers run in the bento's folder: what is relative is relative to where the server was started.
-        for name in ("home", "artifact", "snapshot", *FILE_SETTINGS):
+        for name in ("home", "artifact", "snapshot", "model_ca_file", *FILE_SETTINGS):
             if (path := getattr(settings, name)) is not None:
                 os.environ[f"FRAUD_{name.upper()}"] = str(path.absolute())
         # Workers know their socket, not the address that was asked for.

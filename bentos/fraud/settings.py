@@ -12,6 +12,7 @@ from bentos.fraud.access.settings import AccessSettings
 from bentos.fraud.bulk.settings import BulkSettings
 from bentos.fraud.jobs.settings import JobsSettings
 from bentos.fraud.records.settings import RecordsSettings
+from bentos.fraud.remote.settings import RemoteModelSettings
 from bentos.fraud.store.settings import StoreSettings
 
 __all__ = ["LOCAL_HOST", "METRICS_FOLDER_VARIABLE", "ScoringSettings"]
@@ -21,7 +22,9 @@ METRICS_FOLDER_VARIABLE: Final = "FRAUD_METRICS_FOLDER"
 LOCAL_HOST: Final = "127.0.0.1"
 
 
-class ScoringSettings(StoreSettings, RecordsSettings, JobsSettings, BulkSettings, AccessSettings, ServingSettings):
+class ScoringSettings(
+    StoreSettings, RecordsSettings, JobsSettings, BulkSettings, AccessSettings, RemoteModelSettings, ServingSettings
+):
     """Settings of a scoring worker."""
 
     role: Literal["champion", "challenger"] = Field(

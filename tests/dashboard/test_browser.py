@@ -59,9 +59,12 @@ def _answers(url: str) -> bool:
         return False
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium; without it these tests are left out, but fail in CI."""
+    """Debian's Chromium; without it these tests are left out, but fail in CI.
+
+    For this module only: while Playwright is open, an event loop runs, and no other test could run its own.
+    """
     path = shutil.which("chromium")
     if path is None:
         message = "Chromium is not installed: scripts/install_system_packages.sh test"

@@ -82,7 +82,7 @@ def test_only_what_serving_needs_is_in_it(built: tuple[Path, dict[str, str], lis
     assert {"artifact/manifest.json", "artifact/model.onnx", "bentos/fraud/service.py"} <= files
     assert [name for name in files if name.startswith("bentos/core/explain/_tree_kernel") and name.endswith(".so")]
     assert {name.partition("/")[0] for name in files} == {"artifact", "bentos", "bentofile.yaml"}
-    assert {Path(name).suffix for name in files if name.startswith("bentos/")} <= {".py", ".so", ".typed"}
+    assert {Path(name).suffix for name in files if name.startswith("bentos/")} <= {".py", ".so", ".typed", ".yaml"}
     requirements = (_bento(built) / "env" / "python" / "requirements.txt").read_text()
     assert "onnxruntime==" in requirements
     assert "torch" not in requirements

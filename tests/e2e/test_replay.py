@@ -105,6 +105,8 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str
         if request.param == "redis":
             (tmp_path / "redis").mkdir()
             settings["FRAUD_REDIS_URL"] = stack.enter_context(running_redis(tmp_path / "redis")).url
+            # A busy machine is no reason for defaults.
+            settings["FRAUD_REDIS_TIMEOUT_MILLISECONDS"] = "30000"
         yield settings
 
 

@@ -148,6 +148,7 @@ def test_late_reasons_are_null_and_the_score_is_there(
     prediction = runner.run(main())
     assert prediction.reasons is None
     assert 0 <= prediction.score <= 1
+    application.predictor.metrics.later.run()
     assert value(application.scrape(), "fraud_reasons_late_total") == 1
 
 

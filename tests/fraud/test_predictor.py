@@ -108,6 +108,7 @@ def test_a_failing_store_degrades_the_answer_and_is_counted(
     assert healthy.degraded == ()
     assert set(answer.degraded) == {feature.name for feature in FEATURES if feature.source != "transaction"}
     assert 0 <= answer.score <= 1
+    application.predictor.metrics.later.run()
     text = application.scrape()
     labels = {
         "model_name": application.predictor.scorer.model.name,
@@ -120,6 +121,7 @@ def test_a_failing_store_degrades_the_answer_and_is_counted(
 
 def test_what_is_answered_is_counted(application: Application, predictor: BlockingPredictor) -> None:
     decisions = [predictor.predict(transaction(amount=amount)).decision for amount in (5.0, 20_000.0)]
+    application.predictor.metrics.later.run()
     text = application.scrape()
     labels = {
         "model_name": application.predictor.scorer.model.name,

@@ -147,6 +147,7 @@ def test_what_rules_decide_is_counted_but_is_no_score(
 ) -> None:
     for amount in (5.0, 6.0, 9e6):
         runner.run(application.predictor.predict(transaction(amount=amount)))
+    application.predictor.metrics.later.run()
     text = application.scrape()
     counts = [value(text, "fraud_predictions_total", decision=decision) for decision in ("approve", "review", "block")]
     assert counts == [2, 1, 0]
