@@ -86,7 +86,7 @@ test: $(VENV)/.installed-dev lint ## everything that CI checks: lint, types, lay
 test-fast: $(VENV)/.installed-dev lint ## the same without the slow tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
 
-images: $(FRAUD_HOME)/bento.tag ## container images of scoring, workers and dashboard (IMAGES=--help says what can be chosen)
+images: $(VENV)/.installed-dev $(FRAUD_HOME)/bento.tag ## container images of scoring, workers and dashboard (IMAGES=--help says what can be chosen)
 	scripts/images.sh $(IMAGES)
 
 test-cluster: $(VENV)/.installed-dev ## what needs images and a real cluster: KUBECONFIG, or the shared one (docs/images.md)

@@ -4,4 +4,4 @@ set -euo pipefail
 
 find "$@" -type d -name __pycache__ -prune -exec rm -rf {} +
 chmod -R u=rwX,go=rX "$@"
-PYTHONHASHSEED=0 python3 -m compileall -q --invalidation-mode unchecked-hash "$@"
+PYTHONHASHSEED=0 python3 -m compileall -qf --invalidation-mode unchecked-hash "$@"

@@ -7,6 +7,8 @@ set -euo pipefail
 layer=/layers/$1
 shift
 venv=/opt/venv
+# What runs here must not leave byte code of its own, which names times.
+export PYTHONDONTWRITEBYTECODE=1
 [ -d "$venv" ] || python3 -m venv --without-pip "$venv"
 site=$(echo "$venv"/lib/python3*/site-packages)
 mkdir -p "$layer"
@@ -20,13 +22,13 @@ pip --python "$venv/bin/python" check
 find "$site" -depth -type d \( -name tests -o -name test \) -exec rm -rf {} +
 find "$site" -type f \( -name '*.a' -o -name '*.h' -o -name '*.hpp' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.pyx' -o -name '*.cmake' \) -delete
 rm -rf "$site"/pyarrow/src "$site"/pyarrow/*flight* "$site"/onnxruntime/capi/libonnxruntime.so*
-[ ! -d "$site/pyarrow" ] || "$venv/bin/python" -B -c 'import pyarrow.csv, pyarrow.dataset, pyarrow.fs, pyarrow.json, pyarrow.parquet'
-[ ! -d "$site/onnxruntime" ] || "$venv/bin/python" -B -c 'import onnxruntime'
+[ ! -d "$site/pyarrow" ] || "$venv/bin/python" -c 'import pyarrow.csv, pyarrow.dataset, pyarrow.fs, pyarrow.json, pyarrow.parquet'
+[ ! -d "$site/onnxruntime" ] || "$venv/bin/python" -c 'import onnxruntime'
 
 # One process for each package: byte code depends on what the process compiled before. Some carry files that only other
 # versions of Python can read, which xargs reports as 123.
 find "$site" -mindepth 1 -maxdepth 1 ! -name '*.dist-info' ! -name __pycache__ -print0 | sort -z \
-  | PYTHONHASHSEED=0 xargs -0 -n 1 -P "$(nproc)" python3 -m compileall -q --invalidation-mode unchecked-hash \
+  | PYTHONHASHSEED=0 xargs -0 -n 1 -P "$(nproc)" python3 -m compileall -qf --invalidation-mode unchecked-hash \
   || [ $? -eq 123 ]
 
 find "$venv" ! -type d | sort > "$after"

@@ -17,4 +17,4 @@ echo 'fraud:x:10001:' >> /etc/group
 
 # Byte code that says when its source was written is compiled anew at every start once that time has changed.
 find / -xdev -type d -name __pycache__ -prune -exec rm -rf {} +
-PYTHONHASHSEED=0 python3 -m compileall -q --invalidation-mode unchecked-hash "$library"
+PYTHONHASHSEED=0 python3 -m compileall -qf --invalidation-mode unchecked-hash "$library"

@@ -13,7 +13,7 @@ COPY images/install_layer.sh images/common.txt /build/
 COPY src/constraints.txt /src/
 RUN --mount=type=cache,target=/root/.cache/pip /build/install_layer.sh common --constraint /src/constraints.txt --requirement /build/common.txt
 RUN --mount=type=cache,target=/root/.cache/pip /build/install_layer.sh mlflow --constraint /src/constraints.txt mlflow
-# torch goes first, alone: what needs it then finds this version. CUDA would make it ten times as large.
+# torch goes first, alone: what needs it then finds this version. CUDA's libraries would add gigabytes.
 COPY wheels /build/wheels
 RUN --mount=type=cache,target=/root/.cache/pip \
     /build/install_layer.sh torch --constraint /src/constraints.txt --find-links /build/wheels torch \
@@ -22,7 +22,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
       exit 1; fi
 COPY images/requirements.py /build/
 COPY src/pyproject.toml /src/
-RUN --mount=type=cache,target=/root/.cache/pip python3 /build/requirements.py /src/pyproject.toml serve train k8s > /build/requirements.txt \
+RUN --mount=type=cache,target=/root/.cache/pip python3 /build/requirements.py /src/pyproject.toml serve train > /build/requirements.txt \
  && /build/install_layer.sh workers --constraint /src/constraints.txt --requirement /build/requirements.txt
 
 FROM ${PYTHON_IMAGE} AS code

@@ -11,6 +11,7 @@ from celery import signals
 
 from bentos.core.errors import Unavailable
 from bentos.fraud.jobs.celery_app import TURN, Sender, make_app
+from bentos.fraud.jobs.celery_requests import CertainRequest
 from bentos.fraud.jobs.sweep import Sweep
 from bentos.fraud.jobs.worker import Parts, open_parts
 from bentos.fraud.settings import ScoringSettings
@@ -80,7 +81,7 @@ def run(settings: ScoringSettings, concurrency: int) -> int:
     def close(**_: object) -> None:
         stack.close()
 
-    @app.task(name=TURN)  # type: ignore[untyped-decorator]
+    @app.task(name=TURN, Request=CertainRequest)  # type: ignore[untyped-decorator]
     def turn(job_id: str) -> None:
         if not opened:
             open_turns()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from time import monotonic
 from typing import Any
 
 import grpc
@@ -166,6 +167,10 @@ def test_calls_are_counted_by_their_code(serving: Serving, stub: FraudServiceStu
     before = counted()
     with pytest.raises(grpc.RpcError):
         stub.Explain(fraud_pb2.ExplainRequest(), timeout=SECONDS)
+    deadline = monotonic() + SECONDS
+    while counted() == before:
+        # A moment after the answer.
+        assert monotonic() < deadline
     assert counted() == before + 1
 
 
