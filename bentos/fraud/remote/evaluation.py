@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bentos.core.errors import Unavailable
 from bentos.fraud.batching import Job
+from bentos.fraud.block_review import BlockReview
 from bentos.fraud.evaluation import Evaluator, FeatureBlock, Work
 from bentos.fraud.metrics import Metrics
 from bentos.fraud.records.log import PredictionLog
@@ -36,7 +37,7 @@ class RemoteEvaluator(Evaluator):
         The model.
     scorer
         Thresholds, reasons and rules; does not score.
-    store, metrics, log
+    store, metrics, log, block_review
         See :class:`Evaluator`.
     """
 
@@ -47,8 +48,9 @@ class RemoteEvaluator(Evaluator):
         store: FeatureStore,
         metrics: Metrics,
         log: PredictionLog | None = None,
+        block_review: BlockReview | None = None,
     ) -> None:
-        super().__init__(scorer, store, metrics, log)
+        super().__init__(scorer, store, metrics, log, block_review)
         self._remote = remote
 
     @property
