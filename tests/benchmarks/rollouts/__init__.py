@@ -1,0 +1,1 @@
+"""Thousands of simulated rollouts: how often verdicts are wrong, and what they take."""
