@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 
+import numpy as np
+from numpy.typing import NDArray
 from prometheus_client import Histogram
 
 __all__ = ["Distribution"]
@@ -29,3 +31,10 @@ class Distribution:
         """Count a number, as often as it came."""
         self._sum.inc(amount * times)
         self._buckets[bisect_left(self._bounds, amount)].inc(times)
+
+    def observe_all(self, amounts: NDArray[np.float64]) -> None:
+        """Count numbers, float64 [n], together; worth it from a dozen on."""
+        self._sum.inc(float(amounts.sum()))
+        places, counts = np.unique(np.searchsorted(self._bounds, amounts), return_counts=True)
+        for place, count in zip(places.tolist(), counts.tolist(), strict=True):
+            self._buckets[place].inc(count)

@@ -10,8 +10,11 @@ from typing import Final
 __all__ = ["Later"]
 
 _LOGGER = logging.getLogger(__name__)
-#: Long enough that a caller who asks again at once is not kept waiting by the count of his last request.
-_SECONDS: Final = 0.002
+#: Long enough that a caller who asks again at once is not kept waiting by the count of his last request, and that what
+#: counting needs is fetched into the processor's caches for many at a time.
+_SECONDS: Final = 0.02
+#: So many take some 0.2 ms.
+_MOST: Final = 32
 
 
 class Later:
@@ -31,6 +34,9 @@ class Later:
                 self._timer = asyncio.get_running_loop().call_later(_SECONDS, self.run)
             except RuntimeError:
                 self.run()
+        elif len(self._calls) == _MOST:
+            # Not here: an answer may be about to leave.
+            asyncio.get_running_loop().call_soon(self.run)
 
     def run(self) -> None:
         """Make the calls that wait, now."""

@@ -19,13 +19,15 @@ import fcntl
 from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, ClassVar
 
 from prometheus_client import values
 from prometheus_client.metrics_core import Metric
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
+
+from bentos.core.files import lock_file
 
 __all__ = ["MergedValues", "Slot", "share_values"]
 
@@ -43,12 +45,16 @@ class Slot:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.number, self._lock = next(
-            (number, lock) for number in count() if (lock := _lock(_lock_file(folder, number))) is not None
+            (number, lock) for number in count() if (lock := lock_file(_lock_file(folder, number))) is not None
         )
         # A gauge tells what is now; what a predecessor left is past.
         for file in folder.glob(f"gauge_*_{self.number}.db"):
             file.unlink(missing_ok=True)
         self._files: dict[str, MmapedDict] = {}
+
+    def close(self) -> None:
+        """Give the slot to others."""
+        self._lock.close()
 
     def cell(self, kind: str, key: str) -> tuple[memoryview[float], int]:
         """Where the value of a key lies: float64 in mapped memory, and its index.
@@ -146,17 +152,6 @@ class MergedValues(Collector):
 
 def _lock_file(folder: Path, number: int) -> Path:
     return folder / f"worker_{number}.lock"
-
-
-def _lock(path: Path) -> BinaryIO | None:
-    """The file, locked until it is closed or the process ends; None when another has it."""
-    file = path.open("ab")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
 
 
 def _held(folder: Path, number: int) -> bool:

@@ -6,8 +6,7 @@ import json
 import os
 import shutil
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from tests.fraud.requests import NOON, transaction_json
 from tests.fraud.server import Server, environment, running_server
 from tests.fraud.test_metrics import samples, value
 from tests.ports import free_port
+from tests.waiting import eventually
 
 SECONDS = 30.0
 LABELS = {"model_name": CARD.name, "model_version": CARD.version}
@@ -87,16 +87,6 @@ class Observed:
         eventually(found)
         (line,) = found()
         return line
-
-
-def eventually(holds: Callable[[], Any]) -> None:
-    """Wait until something holds: what is counted and logged leaves after the answer."""
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        if holds():
-            return
-        time.sleep(0.05)
-    assert holds()
 
 
 @pytest.fixture(scope="module")
@@ -172,9 +162,12 @@ def test_the_model_is_told(observed: Observed) -> None:
 
 @pytest.mark.slow
 def test_a_killed_workers_counts_stay_and_its_successor_adds_to_them(observed: Observed) -> None:
+    before = observed.predicted()
     for number in range(20):
-        observed.post(customer_id=f"c-{number}")
-    expected = observed.predicted()
+        assert observed.post(customer_id=f"c-{number}").status_code == 200
+    # What a killed worker had not counted yet, 20 ms of answers, nobody counts.
+    eventually(lambda: observed.predicted() == before + 20)
+    expected = before + 20
     workers = observed.workers()
     assert len(workers) == 2
     os.kill(min(workers), signal.SIGKILL)

@@ -3,6 +3,11 @@
 {{- if or (eq .Values.kind "operator") (and (eq .Values.kind "auto") (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1/ServiceMonitor")) }}true{{ end -}}
 {{- end -}}
 
+{{/* Rules of Prometheus, with links to where runbooks are. Takes the root. */}}
+{{- define "fraud-platform.monitoring.rules" -}}
+{{- .Values.rules | default (.Files.Get "files/rules.yaml") | replace "runbook_url: docs/runbooks/" (printf "runbook_url: %s/" (trimSuffix "/" .Values.runbooksUrl)) -}}
+{{- end -}}
+
 {{/* Service of one port: (dict "root" $ "component" .. "port" 9090). */}}
 {{- define "fraud-platform.monitoring.service" -}}
 apiVersion: v1

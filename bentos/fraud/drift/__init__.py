@@ -1,0 +1,1 @@
+"""Whether payments are distributed as in training: counted in the service, told in metrics and reports."""

@@ -1,0 +1,140 @@
+"""How far payments are from training: the population stability index of each feature and of the score.
+
+The usual index differs between features: a day's amounts are all customers', a day's fraud rate of a category is one
+number. So the limit of each follows from how far parts of its own training rows were from the whole
+(:attr:`bentos.core.artifact.distributions.Histogram.usual`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bentos.core.artifact.distributions import Histogram, population_stability_index
+from bentos.core.features.definitions import FEATURE_NAMES
+from bentos.fraud.drift.counts import SLICE_SECONDS, DriftCounts
+from bentos.fraud.drift.layout import MISSING, SCORE, Layout
+
+__all__ = ["WINDOWS", "Drift", "Window", "drift_of", "limit", "look"]
+
+Window: TypeAlias = Literal["hour", "day", "week"]
+WINDOWS: Final[tuple[Window, ...]] = get_args(Window)
+_SLICES: Final[dict[Window, int]] = {
+    "hour": 3600 // SLICE_SECONDS,
+    "day": 86_400 // SLICE_SECONDS,
+    "week": 7 * 86_400 // SLICE_SECONDS,
+}
+#: Shorter windows hold a part of the clock, or of the week, only; and at weekends people get up late.
+_SHORTEST: Final[dict[str, Window]] = {"hour": "week", "is_night": "day", "day_of_week": "week", "is_weekend": "week"}
+#: Share of a window that has to be counted: a server that began this morning knows no night.
+_WHOLE: Final = 0.95
+#: Beyond what is usual: of two bins, and of six or more.
+_STEP: Final = 0.0125
+_MOST: Final = 0.05
+_USUAL: Final = 3.0
+#: What the literature calls a shift (Siddiqi, "Credit Risk Scorecards", 2006), where nothing else is known.
+_TEXTBOOK: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One feature, or the score, over a window.
+
+    Parameters
+    ----------
+    name
+        Of the feature; "score".
+    window
+        How long back.
+    rows
+        Predictions in it.
+    psi
+        Population stability index against training.
+    limit
+        From which on it is more than usual.
+    missing
+        Share of the rows in which it stands for nothing; None where it never does.
+    """
+
+    name: str
+    window: Window
+    rows: int
+    psi: float
+    limit: float
+    missing: float | None
+
+    @property
+    def drifted(self) -> bool:
+        """Whether it is distributed otherwise than in training."""
+        return self.psi > self.limit
+
+
+def limit(name: str, reference: Histogram) -> float:
+    """From which index on a feature, or the score, has drifted: some beyond what is usual for it.
+
+    What belongs to the clock is compared over whole days or weeks, of which one is as the other.
+
+    Of 2,000 rows or more, chance alone reaches it once in some 100,000 looks: n times the index is then distributed as
+    chi squared, with one degree of freedom less than there are bins.
+    """
+    if reference.usual is None:
+        return _TEXTBOOK
+    usual = 0.0 if name in _SHORTEST else reference.usual
+    return min(_MOST, _STEP * (len(reference.counts) - 1)) + _USUAL * usual
+
+
+def look(counts: DriftCounts, minimum_rows: int) -> Iterator[Drift]:
+    """Every feature and the score over every window that holds enough.
+
+    Parameters
+    ----------
+    counts
+        Of all workers.
+    minimum_rows
+        In a window.
+    """
+    reach = counts.reach()
+    for window in WINDOWS:
+        slices = _SLICES[window]
+        whole = reach >= _WHOLE * slices
+        yield from drift_of(counts.layout, counts.last(slices), window, minimum_rows, whole=whole)
+
+
+def drift_of(
+    layout: Layout, counts: NDArray[np.int64], window: Window, minimum_rows: int, *, whole: bool = True
+) -> Iterator[Drift]:
+    """Every feature and the score, by counts of one window; nothing of too few.
+
+    Parameters
+    ----------
+    layout
+        Of the counts.
+    counts
+        int64 [size].
+    window
+        That they are of.
+    minimum_rows
+        In it.
+    whole
+        Whether they are of all of it; else nothing is told of what belongs to the clock.
+    """
+    rows = layout.rows(counts)
+    if rows < minimum_rows:
+        return
+    for name in (*FEATURE_NAMES, SCORE):
+        shortest = _SHORTEST.get(name)
+        if shortest is not None and (WINDOWS.index(window) < WINDOWS.index(shortest) or not whole):
+            continue
+        reference = layout.reference(name)
+        yield Drift(
+            name,
+            window,
+            rows,
+            population_stability_index(np.asarray(reference.counts), layout.histogram(counts, name)),
+            limit(name, reference),
+            layout.missing(counts, name) / rows if name in MISSING else None,
+        )
