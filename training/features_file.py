@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import warnings
 from pathlib import Path
@@ -14,8 +15,17 @@ import pandas as pd
 from bentos.core.errors import DataError
 from bentos.core.features import FEATURE_NAMES, FEATURE_SCHEMA, feature_table
 from bentos.core.files import atomic_file
+from bentos.core.transaction import CANONICAL_COLUMNS
+from training.data.sources import opened
 
-__all__ = ["FEATURE_COLUMNS", "feature_frame", "features", "read_features", "write_features"]
+__all__ = [
+    "FEATURE_COLUMNS",
+    "feature_frame",
+    "features",
+    "read_features",
+    "read_or_compute_features",
+    "write_features",
+]
 
 _BEFORE: Final = {
     "transaction_id": "str",
@@ -68,8 +78,8 @@ def write_features(table: pd.DataFrame, path: Path) -> None:
         ) from error
 
 
-def read_features(path: Path) -> pd.DataFrame:
-    """Read a feature table.
+def read_features(path: Path | str) -> pd.DataFrame:
+    """Read a feature table from a file or a URL of fsspec.
 
     Returns
     -------
@@ -84,10 +94,8 @@ def read_features(path: Path) -> pd.DataFrame:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if not path.is_file():
-        raise DataError(f"there is no feature table at {path}; {_ADVICE}")
     try:
-        with pq.ParquetFile(path) as file:
+        with opened(path, "feature table", _ADVICE) as source, pq.ParquetFile(source) as file:
             schema = file.schema_arrow
             _check_columns(path, schema.names)
             _check_definition(path, schema.metadata or {})
@@ -103,7 +111,38 @@ def read_features(path: Path) -> pd.DataFrame:
     return table
 
 
-def _check_columns(path: Path, found: list[str]) -> None:
+def read_or_compute_features(source: Path | str) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """A feature table; and the transactions too when ``source`` is a table of them, whose features are computed.
+
+    Parameters
+    ----------
+    source
+        Path or URL of either.
+
+    Raises
+    ------
+    DataError
+        As :func:`read_features` and :func:`~training.data.table.read_transactions`.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from training.data.table import read_transactions
+
+    names: list[str] = []
+    with (
+        contextlib.suppress(pa.ArrowException, OSError),
+        opened(source, "feature table", _ADVICE) as place,
+        pq.ParquetFile(place) as file,
+    ):
+        names = file.schema_arrow.names
+    if set(CANONICAL_COLUMNS) <= set(names) and not set(FEATURE_NAMES) <= set(names):
+        transactions = read_transactions(source)
+        return feature_frame(transactions), transactions
+    return read_features(source), None
+
+
+def _check_columns(path: Path | str, found: list[str]) -> None:
     wanted = list(FEATURE_COLUMNS)
     if found == wanted:
         return
@@ -119,7 +158,7 @@ def _check_columns(path: Path, found: list[str]) -> None:
     )
 
 
-def _check_definition(path: Path, metadata: dict[bytes, bytes]) -> None:
+def _check_definition(path: Path | str, metadata: dict[bytes, bytes]) -> None:
     try:
         about = json.loads(metadata.get(_METADATA, b"{}"))
     except ValueError:
@@ -132,7 +171,7 @@ def _check_definition(path: Path, metadata: dict[bytes, bytes]) -> None:
         raise DataError(f"{path} {made}; this version computes {FEATURE_SCHEMA}: {_ADVICE} of this version")
 
 
-def _check_types(path: Path, schema: Any) -> None:
+def _check_types(path: Path | str, schema: Any) -> None:
     import pyarrow as pa
 
     kinds = {
@@ -151,7 +190,7 @@ def _check_types(path: Path, schema: Any) -> None:
         raise DataError(f"{path} is no feature table: {'; '.join(wrong)}; {_ADVICE}")
 
 
-def _check_values(path: Path, table: pd.DataFrame) -> None:
+def _check_values(path: Path | str, table: pd.DataFrame) -> None:
     if not len(table):
         raise DataError(f"{path} has no rows; make it from a table that has transactions")
     wrong = ~np.isfinite(table[list(FEATURE_NAMES)].to_numpy())

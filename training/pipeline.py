@@ -7,10 +7,11 @@ MLflow run around it and exports what was evaluated.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -121,6 +122,7 @@ def train_and_register(
     seed: int = 0,
     fraction: float = 0.2,
     snapshot: Path | None = None,
+    parameters: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> tuple[RegisteredVersion, TrainingResult]:
     """Train, evaluate, export and register a model as challenger.
@@ -131,6 +133,8 @@ def train_and_register(
     ----------
     snapshot
         The feature snapshot that a bento of this model carries.
+    parameters
+        Logged besides those of the configuration, such as the study that they come from.
 
     Raises
     ------
@@ -146,11 +150,16 @@ def train_and_register(
         )
     with training_run(settings, name=config.name) as run:
         result = train_and_evaluate(config, table, seed=seed, fraction=fraction, progress=progress)
-        return register_result(settings, run, result, snapshot=snapshot), result
+        return register_result(settings, run, result, snapshot=snapshot, parameters=parameters), result
 
 
 def register_result(
-    settings: TrainingSettings, run: TrainingRun, result: TrainingResult, *, snapshot: Path | None = None
+    settings: TrainingSettings,
+    run: TrainingRun,
+    result: TrainingResult,
+    *,
+    snapshot: Path | None = None,
+    parameters: Mapping[str, Any] | None = None,
 ) -> RegisteredVersion:
     """Export what was trained and record it under an open run.
 
@@ -190,6 +199,7 @@ def register_result(
             data_hash=result.data_hash,
             seeds=result.seeds,
             snapshot=snapshot,
+            parameters=parameters,
         )
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bentos.core.settings import TrainingSettings
     from training.pipeline import TrainingResult
     from training.registry.record import RegisteredVersion
@@ -16,43 +18,34 @@ if TYPE_CHECKING:
 __all__ = ["run", "write_table_snapshot"]
 
 
-def write_table_snapshot(transactions: Path, output: Path, settings: TrainingSettings) -> None:
-    """Write the feature snapshot of a canonical table: what a fresh feature store starts with.
-
-    Raises
-    ------
-    DataError
-        When the table cannot be read.
-    """
+def write_table_snapshot(transactions: pd.DataFrame, output: Path, settings: TrainingSettings) -> None:
+    """Write the feature snapshot of a canonical table: what a fresh feature store starts with."""
     from bentos.core.features.pseudonyms import Pseudonyms
     from bentos.core.features.snapshot import write_snapshot
-    from training.data.table import read_transactions
 
-    pseudonyms = Pseudonyms(settings.pseudonym_key.get_secret_value())
-    write_snapshot(read_transactions(transactions), output, pseudonyms)
+    write_snapshot(transactions, output, Pseudonyms(settings.pseudonym_key.get_secret_value()))
 
 
 @click.command("snapshot")
-@click.argument("transactions", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("transactions")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write, .npz.")
-def snapshot(transactions: Path, output: Path) -> None:
+def snapshot(transactions: str, output: Path) -> None:
     """Write the feature snapshot of TRANSACTIONS: the state of every key after the last row.
 
     Keys are hashed with FRAUD_PSEUDONYM_KEY; the server that fills its store from the snapshot needs the same key.
     """
     from bentos.core.settings import TrainingSettings, load_settings
+    from training.data.table import read_transactions
 
-    write_table_snapshot(transactions, output, load_settings(TrainingSettings))
+    write_table_snapshot(read_transactions(transactions), output, load_settings(TrainingSettings))
     click.echo(f"{output}: {output.stat().st_size:,} bytes")
 
 
 @click.command()
-@click.argument("transactions", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("transactions")
 @click.option(
     "--features",
-    type=click.Path(dir_okay=False, path_type=Path),
-    required=True,
-    help="Feature table of these transactions, as `features` wrote it.",
+    help="Feature table of these transactions, as `features` wrote it; without it the features are computed here.",
 )
 @click.option(
     "--model",
@@ -63,33 +56,52 @@ def snapshot(transactions: Path, output: Path) -> None:
     help="Presets or YAML files to train; give it several times.",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
-def run(transactions: Path, features: Path, models: tuple[str, ...], seed: int) -> None:
-    """Train each model on TRANSACTIONS, register all, and promote the best.
+@click.option(
+    "--promote/--no-promote",
+    "promoted",
+    default=True,
+    show_default=True,
+    help="Make the best the champion, or the challenger, which a rollout compares with the champion.",
+)
+def run(transactions: str, features: str | None, models: tuple[str, ...], seed: int, promoted: bool) -> None:
+    """Train each model on TRANSACTIONS, a path or URL, register all, and promote the best.
 
     Each is evaluated on the latest fifth of the rows. The one with the highest average precision becomes champion if
     the acceptance rule lets it; a champion that is better stays.
     """
-    from bentos.core.errors import RegistryError
     from bentos.core.settings import TrainingSettings, load_settings
-    from training.features_file import read_features
+    from training.data.table import read_transactions
+    from training.features_file import feature_frame, read_features
     from training.models.config import load_config
     from training.models.progress import rich_progress
     from training.pipeline import train_and_register
-    from training.registry.champion import champion_folder
-    from training.registry.promotion import promote
+    from training.registry.record import make_challenger
 
     settings = load_settings(TrainingSettings)
     configs = [load_config(name) for name in models]
-    table = read_features(features)
+    rows = read_transactions(transactions)
+    table = feature_frame(rows) if features is None else read_features(features)
     trained: list[tuple[RegisteredVersion, TrainingResult]] = []
     with tempfile.TemporaryDirectory(prefix="fraud-run-") as folder, rich_progress() as progress:
         state = Path(folder) / "features.npz"
-        write_table_snapshot(transactions, state, settings)
+        write_table_snapshot(rows, state, settings)
         for config in configs:
             done = train_and_register(settings, config, table, seed=seed, snapshot=state, progress=progress)
             trained.append(done)
     _print(trained)
     version, _ = max(trained, key=lambda item: item[1].evaluation.summary["average_precision"].mean)
+    if promoted:
+        _promote(settings, version)
+    else:
+        make_challenger(settings, version)
+        click.echo(f"{version.name} version {version.version} is challenger")
+
+
+def _promote(settings: TrainingSettings, version: RegisteredVersion) -> None:
+    from bentos.core.errors import RegistryError
+    from training.registry.champion import champion_folder
+    from training.registry.promotion import promote
+
     try:
         promotion = promote(settings, version.version, reason="the best of a run")
     except RegistryError as error:

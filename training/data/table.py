@@ -13,6 +13,7 @@ import pandas as pd
 from bentos.core.errors import DataError
 from bentos.core.files import atomic_file
 from bentos.core.transaction import CANONICAL_COLUMNS
+from training.data.sources import opened
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -162,13 +163,13 @@ def _abandon(writer: Any) -> None:
         return
 
 
-def read_transactions(path: Path) -> pd.DataFrame:
+def read_transactions(path: Path | str) -> pd.DataFrame:
     """Read a canonical table with labels.
 
     Parameters
     ----------
     path
-        A file that :func:`write_transactions` wrote (``python -m training generate`` and ``ingest`` do).
+        A file that :func:`write_transactions` wrote (``python -m training generate`` and ``ingest`` do), or its URL.
 
     Returns
     -------
@@ -184,10 +185,8 @@ def read_transactions(path: Path) -> pd.DataFrame:
     import pyarrow.parquet as pq
 
     advice = "make a table with `python -m training generate` or `ingest`"
-    if not path.is_file():
-        raise DataError(f"there is no table of transactions at {path}; {advice}")
     try:
-        with pq.ParquetFile(path) as file:
+        with opened(path, "table of transactions", advice) as source, pq.ParquetFile(source) as file:
             found = file.schema_arrow
             _check_schema(path, found)
             table = file.read(columns=list(CANONICAL_COLUMNS))
@@ -202,7 +201,7 @@ def read_transactions(path: Path) -> pd.DataFrame:
     return frame
 
 
-def _check_schema(path: Path, found: pa.Schema) -> None:
+def _check_schema(path: Path | str, found: pa.Schema) -> None:
     import pyarrow as pa
 
     wanted = canonical_schema()

@@ -14,7 +14,7 @@ __all__ = ["train"]
 
 
 @click.command()
-@click.argument("features", type=click.Path(path_type=Path))
+@click.argument("features")
 @click.option(
     "--model",
     default="forest",
@@ -42,9 +42,9 @@ __all__ = ["train"]
     "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder for evaluation.json and model.yaml."
 )
 def train(
-    features: Path, model: str, seed: int, fraction: float, register: bool, snapshot: Path | None, output: Path | None
+    features: str, model: str, seed: int, fraction: float, register: bool, snapshot: Path | None, output: Path | None
 ) -> None:
-    """Train a model on FEATURES, evaluate it on the later part, register it.
+    """Train a model on FEATURES, a path or URL, evaluate it on the later part, register it.
 
     The same seed on the same table gives the same model, which the printed digest shows.
     """

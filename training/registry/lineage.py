@@ -8,15 +8,19 @@ import platform
 import shutil
 import socket
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from bentos.core.features import FEATURE_SCHEMA, FEATURES
+from bentos.core.settings import TrainingSettings
 
 __all__ = [
     "Code",
+    "cluster_tags",
     "code_version",
     "feature_definition",
     "is_alive",
@@ -125,8 +129,31 @@ def process_tags() -> dict[str, str]:
     }
 
 
-def is_alive(tags: dict[str, str]) -> bool:
-    """Whether the process of these tags runs; True when it is another machine's, which nobody here can know."""
+def cluster_tags(settings: TrainingSettings) -> dict[str, str]:
+    """Job, namespace, pod and image of a training on Kubernetes, as the chart's pods know them; else nothing."""
+    if not settings.kubernetes_job:
+        return {}
+    return {
+        "fraud.kubernetes_job": settings.kubernetes_job,
+        "fraud.kubernetes_namespace": settings.kubernetes_namespace,
+        "fraud.kubernetes_pod": settings.kubernetes_pod,
+        "fraud.kubernetes_image": settings.kubernetes_image,
+    }
+
+
+def is_alive(tags: dict[str, str], own: Mapping[str, str] = MappingProxyType({})) -> bool:
+    """Whether the process of these tags runs; True when it is another machine's, which nobody here can know.
+
+    Parameters
+    ----------
+    tags
+        Of a run.
+    own
+        This process's :func:`cluster_tags`. One pod of a Job trains at a time, so an earlier one has ended.
+    """
+    job = ("fraud.kubernetes_job", "fraud.kubernetes_namespace")
+    if own and all(tags.get(name) == own[name] for name in job):
+        return tags.get("fraud.kubernetes_pod") == own["fraud.kubernetes_pod"]
     if tags.get("fraud.host") != socket.gethostname():
         return True
     pid = int(tags.get("fraud.pid", "0"))

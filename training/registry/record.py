@@ -16,12 +16,12 @@ from bentos.core.errors import RegistryError
 from bentos.core.features import FEATURE_SCHEMA
 from bentos.core.settings import TrainingSettings
 from training.evaluate.evaluation import Evaluation
-from training.registry.client import MODEL_NAME, translated
-from training.registry.lineage import feature_definition, package_versions, pip_freeze
+from training.registry.client import MODEL_NAME, connect, translated
+from training.registry.lineage import cluster_tags, feature_definition, package_versions, pip_freeze
 from training.registry.model import TRAINED_FILE, save_mlflow_model, save_trained
 from training.registry.tracking import COMPLETE, STATE, TrainingRun
 
-__all__ = ["CHALLENGER", "CHAMPION", "HELD_OUT_LIMIT", "RegisteredVersion", "record_training"]
+__all__ = ["CHALLENGER", "CHAMPION", "HELD_OUT_LIMIT", "RegisteredVersion", "make_challenger", "record_training"]
 
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
@@ -101,7 +101,7 @@ def record_training(  # noqa: PLR0913 - all of it goes on record
     values |= dict(_flat(dict(parameters or {}))) | {f"seed.{name}": seed for name, seed in seeds.items()}
     with translated(uri, "logging the training"):
         _log_numbers(run, evaluation, values)
-        tags = _tags(exported, evaluation, data_hash)
+        tags = _tags(exported, evaluation, data_hash) | cluster_tags(settings)
         with tempfile.TemporaryDirectory(prefix="fraud-record-") as name:
             folder = Path(name)
             if model is not None:
@@ -129,6 +129,19 @@ def record_training(  # noqa: PLR0913 - all of it goes on record
         if as_challenger:
             _again(lambda: client.set_registered_model_alias(MODEL_NAME, CHALLENGER, run.version))
     return RegisteredVersion(MODEL_NAME, str(run.version), run.run_id, exported.digest)
+
+
+def make_challenger(settings: TrainingSettings, version: RegisteredVersion) -> None:
+    """Move the challenger's alias to a version, where another training may have put it elsewhere meanwhile.
+
+    Raises
+    ------
+    RegistryError
+        When MLflow fails.
+    """
+    connection = connect(settings)
+    with translated(connection.uri, "naming the challenger"):
+        _again(lambda: connection.client.set_registered_model_alias(MODEL_NAME, CHALLENGER, version.version))
 
 
 def _require_own_card(run: TrainingRun, exported: Artifact, data_hash: str) -> None:

@@ -19,13 +19,13 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Any, Final
 
 from bentos.core.errors import RegistryError
 from bentos.core.settings import TrainingSettings
 from training.registry.client import MODEL_NAME, Connection, connect, translated
-from training.registry.lineage import code_version, is_alive, process_tags
+from training.registry.lineage import cluster_tags, code_version, is_alive, process_tags
 
 __all__ = ["COMPLETE", "RESERVED", "STATE", "TrainingRun", "training_run"]
 
@@ -108,7 +108,7 @@ def training_run(
     name
         Of the run, for people.
     tags
-        Added to those of commit and process.
+        Added to those of commit, process and Job.
 
     Raises
     ------
@@ -116,13 +116,18 @@ def training_run(
         When MLflow cannot be reached.
     """
     connection = connect(settings)
-    sweep(connection)
+    job = cluster_tags(settings)
+    sweep(connection, job)
     code = code_version()
-    all_tags = process_tags() | {
-        "mlflow.source.git.commit": code.commit,
-        "fraud.code_dirty": {True: "true", False: "false", None: "unknown"}[code.dirty],
-        **(tags or {}),
-    }
+    all_tags = (
+        process_tags()
+        | job
+        | {
+            "mlflow.source.git.commit": code.commit,
+            "fraud.code_dirty": {True: "true", False: "false", None: "unknown"}[code.dirty],
+            **(tags or {}),
+        }
+    )
     with translated(connection.uri, "starting a run"):
         created = connection.client.create_run(connection.experiment_id, run_name=name, tags=all_tags)
     run = TrainingRun(connection, str(created.info.run_id))
@@ -167,8 +172,8 @@ def _terminate_as_exit() -> Iterator[None]:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def sweep(connection: Connection) -> list[str]:
-    """Close the runs of this machine's processes that died without doing so; returns their ids."""
+def sweep(connection: Connection, own: Mapping[str, str] = MappingProxyType({})) -> list[str]:
+    """Close the runs of dead processes of this machine, and of the same Job (``own``); returns their ids."""
     client = connection.client
     closed: list[str] = []
     with translated(connection.uri, "looking for runs of dead processes"):
@@ -177,7 +182,7 @@ def sweep(connection: Connection) -> list[str]:
         )
         for found in running:
             tags = dict(found.data.tags)
-            if "fraud.pid" not in tags or is_alive(tags):
+            if "fraud.pid" not in tags or is_alive(tags, own):
                 continue
             for version in client.search_model_versions(f"run_id = '{found.info.run_id}'"):
                 if version.tags.get(STATE) != COMPLETE:

@@ -114,7 +114,8 @@ def run_search(
     storage = open_storage(plan.storage, heartbeat_seconds=plan.heartbeat_seconds, grace_seconds=plan.grace_seconds)
     study = open_study(storage, plan.study, plan.identity, sampler=_sampler(objective.seed), pruner=_pruner())
     known = study.get_trials(deepcopy=False)
-    if worker == 0 and not known:
+    # Others may have begun; what is there already is not asked for twice.
+    if worker == 0 and finished_trials(known) < plan.trials:
         study.enqueue_trial(defaults(objective.config, objective.space), skip_if_exists=True)
     # A resumed search goes on drawing, and processes that search at the same time do not draw the same.
     company = os.getpid() if any(not trial.state.is_finished() for trial in known) else 0

@@ -30,6 +30,8 @@ _LOCK_SECONDS: Final = 60
 #: A trial that kills its process, by lack of memory for example, is not tried forever.
 _MAXIMUM_RETRIES: Final = 3
 _ATTEMPTS: Final = 6
+#: In PostgreSQL.
+_SCHEMA: Final = "fraud_tune"
 _IDENTITY: Final = "identity"
 
 Made = TypeVar("Made")
@@ -53,6 +55,10 @@ def open_storage(
     engine: dict[str, Any] = {}
     try:
         parsed = sqlalchemy.engine.make_url(url)
+        if parsed.get_backend_name() == "postgresql":
+            # A schema of their own, so that studies may lie in the records' database.
+            _despite_company(lambda: _make_schema(url))
+            engine = {"connect_args": {"options": f"-csearch_path={_SCHEMA}"}, "pool_pre_ping": True}
         if parsed.get_backend_name() == "sqlite":
             engine = {"connect_args": {"timeout": _LOCK_SECONDS}}
             if parsed.database and parsed.database != ":memory:":
@@ -113,6 +119,15 @@ def _use_write_ahead_log(url: str, engine: dict[str, Any]) -> None:
     try:
         with connection.connect() as opened:
             opened.execute(sqlalchemy.text("PRAGMA journal_mode=WAL"))
+    finally:
+        connection.dispose()
+
+
+def _make_schema(url: str) -> None:
+    connection = sqlalchemy.create_engine(url)
+    try:
+        with connection.begin() as opened:
+            opened.execute(sqlalchemy.text(f"CREATE SCHEMA IF NOT EXISTS {_SCHEMA}"))
     finally:
         connection.dispose()
 

@@ -15,7 +15,7 @@ from bentos.core.errors import DataError, RegistryError
 from bentos.core.settings import TrainingSettings
 from tests.training.registry.standins import train_and_record
 from training.registry.client import MODEL_NAME, connect
-from training.registry.lineage import code_version, is_alive, process_tags
+from training.registry.lineage import cluster_tags, code_version, is_alive, process_tags
 from training.registry.tracking import sweep, training_run
 from training.registry.versions import list_versions
 
@@ -132,6 +132,36 @@ def test_a_process_number_that_was_given_out_again_is_not_the_training() -> None
     assert is_alive(tags)
     assert not is_alive(tags | {"fraud.process_started": "1"})
     assert is_alive(tags | {"fraud.host": "elsewhere", "fraud.pid": "1"})
+
+
+def test_an_earlier_pod_of_the_same_job_has_ended() -> None:
+    def pod(name: str, job: str = "train-1", namespace: str = "fraud") -> dict[str, str]:
+        place = {"kubernetes_job": job, "kubernetes_namespace": namespace, "kubernetes_pod": name}
+        return cluster_tags(TrainingSettings(**place, kubernetes_image="workers:1"))
+
+    own, elsewhere = pod("train-1-b"), {"fraud.host": "elsewhere", "fraud.pid": "1"}
+    assert not is_alive(elsewhere | pod("train-1-a"), own)
+    assert is_alive(elsewhere | own, own)
+    assert is_alive(elsewhere | pod("train-1-a", job="train-2"), own)
+    assert is_alive(elsewhere | pod("train-1-a", namespace="other"), own)
+    assert cluster_tags(TrainingSettings()) == {}
+
+
+def test_the_next_pod_of_a_job_closes_the_run_of_the_killed_one(settings: TrainingSettings) -> None:
+    def pod(name: str) -> TrainingSettings:
+        return settings.model_copy(update={"kubernetes_job": "train-1", "kubernetes_pod": name})
+
+    process, run_id = _start(settings)
+    process.kill()
+    process.communicate(timeout=60)
+    client = connect(settings).client
+    for key, value in {**cluster_tags(pod("a")), "fraud.host": "elsewhere"}.items():
+        client.set_tag(run_id, key, value)
+    with training_run(settings, name="of another job"):
+        assert _status(settings, run_id) == "RUNNING"
+    with training_run(pod("b"), name="next") as run:
+        assert _status(settings, run_id) == "KILLED"
+        assert client.get_run(run.run_id).data.tags["fraud.kubernetes_pod"] == "b"
 
 
 def test_the_commit_is_that_of_the_code(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What talks to the cluster: Jobs for training, tuning and bulk scoring, and their schedule."""

@@ -1,0 +1,92 @@
+"""The Helm CLI: what changes a release, so that `helm history` tells of it and `helm rollback` takes it back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from bentos.core.errors import ConfigError, Unavailable
+
+__all__ = ["CHART", "Helm"]
+
+#: The chart beside this code; an installed package has none.
+CHART: Final = Path(__file__).resolve().parents[1] / "helm" / "fraud-platform"
+_SECONDS: Final = 300
+
+
+@dataclass(frozen=True)
+class Helm:
+    """Helm in a namespace.
+
+    Parameters
+    ----------
+    namespace
+        Of the releases.
+    context
+        Of the kubeconfig; None means its current one.
+    """
+
+    namespace: str
+    context: str | None = None
+
+    def release_chart(self, release: str) -> str:
+        """The chart that a release was installed with, as NAME-VERSION.
+
+        Raises
+        ------
+        ConfigError
+            When there is no such release.
+        """
+        # `helm list` leaves out releases in some states, and Helm 4 knows another way to ask for all than Helm 3.
+        found = json.loads(self._run("history", release, "--max", "1", "--output", "json"))
+        return str(found[-1]["chart"])
+
+    def set_values(self, release: str, chart: str, values: Mapping[str, Any]) -> None:
+        """Change values of a release and leave all others as they are.
+
+        Parameters
+        ----------
+        chart
+            Folder, package or address of the chart of the version that the release has; with another one more would
+            change than these values.
+
+        Raises
+        ------
+        ConfigError
+            When the chart is of another version, or the release cannot be changed.
+        """
+        installed = self.release_chart(release)
+        shown = yaml.safe_load(self._run("show", "chart", chart))
+        given = f"{shown['name']}-{shown['version']}"
+        if given != installed:
+            raise ConfigError(
+                f"the release {release!r} is of {installed}, and {chart} is {given}: give that version with --chart,"
+                " or upgrade the release first"
+            )
+        # What an upgrade left to its defaults stays so.
+        arguments = ("upgrade", release, chart, "--reset-then-reuse-values", "--values", "-")
+        self._run(*arguments, text=json.dumps(values))
+
+    def _run(self, *arguments: str, text: str | None = None) -> str:
+        helm = shutil.which("helm")
+        if helm is None:
+            raise ConfigError("helm is not on PATH: install Helm 3.14 or 4, which changes the release")
+        command = [helm, *arguments]
+        if arguments[0] != "show":
+            command += ["--namespace", self.namespace, *(("--kube-context", self.context) if self.context else ())]
+        try:
+            ended = subprocess.run(  # noqa: S603
+                command, input=text, capture_output=True, text=True, timeout=_SECONDS, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise Unavailable(f"helm {arguments[0]} did not end within {_SECONDS} s") from error
+        if ended.returncode:
+            raise ConfigError(f"helm {arguments[0]} failed: {ended.stderr.strip().removeprefix('Error: ')}")
+        return ended.stdout
