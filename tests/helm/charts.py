@@ -124,5 +124,9 @@ def pods(objects: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, dict[str, 
     for item in objects:
         if item["kind"] == "Pod":
             yield item["metadata"]["name"], item["spec"]
+        elif item["kind"] == "PodTemplate":
+            yield item["metadata"]["name"], item["template"]["spec"]
+        elif item["kind"] == "CronJob":
+            yield item["metadata"]["name"], item["spec"]["jobTemplate"]["spec"]["template"]["spec"]
         elif "template" in item.get("spec", {}):
             yield item["metadata"]["name"], item["spec"]["template"]["spec"]

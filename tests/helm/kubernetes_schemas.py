@@ -32,7 +32,7 @@ _GROUPS: Final = (
 )
 _KINDS: Final = frozenset(
     {
-        *("ConfigMap", "Secret", "Service", "ServiceAccount", "PersistentVolumeClaim", "Pod"),
+        *("ConfigMap", "Secret", "Service", "ServiceAccount", "PersistentVolumeClaim", "Pod", "PodTemplate"),
         *("Deployment", "StatefulSet", "Job", "CronJob", "HorizontalPodAutoscaler", "PodDisruptionBudget"),
         *("NetworkPolicy", "Ingress", "HTTPRoute", "GRPCRoute", "Role", "RoleBinding"),
     }

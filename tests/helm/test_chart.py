@@ -62,6 +62,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
         | {"artifacts": {"existingClaim": "artifacts"}},
     },
     "operator": {"monitoring": {"kind": "operator"}, "dashboard": {"prometheusUrl": "none"}},
+    "receivers": {
+        "monitoring": {"alertmanager": {"slack": {"existingSecret": "a"}, "pagerDuty": {"existingSecret": "b"}}}
+    },
     "nothing beside": {
         "dashboard": {"enabled": False},
         "mlflow": {"enabled": False},
@@ -88,6 +91,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
                 "external": [{"cidr": "10.0.0.0/8", "ports": [443]}],
             }
         }
+    },
+    "retraining": {
+        "jobs": {
+            "retraining": {"enabled": True, "transactions": "claim://payments/transactions.parquet"},
+            "training": {"signingSecret": "signing", "priorityClassName": "low"},
+            "bulk": {"priorityClassName": "low"},
+        },
+        "scoring": {"champion": {"tag": "7", "artifact": "7"}, "artifacts": {"existingClaim": "artifacts"}},
     },
     "no policies": {"global": {"networkPolicy": {"enabled": False}}},
 }

@@ -18,6 +18,18 @@ FILLED_FIRST: Final = ("%s: there is no secret %q in namespace %q",)
 ROLLOUT = {"stage": "canary", "weight": 25, "name": "first"}
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "retraining on nothing": (
+        {"jobs": {"retraining": {"enabled": True}}},
+        "jobs.retraining.enabled=true needs jobs.retraining.transactions",
+    ),
+    "retraining for no registry": (
+        {
+            "jobs": {"retraining": {"enabled": True, "transactions": "s3://bank/t.parquet"}},
+            "mlflow": {"enabled": False},
+            "dashboard": {"mlflowUrl": "none"},
+        },
+        "jobs.retraining.enabled=true registers models in the chart's MLflow, which is not enabled",
+    ),
     "embedded features, several pods": (
         {"scoring": {"replicas": 2}},
         "global.features.store=embedded is a file of one pod, but scoring has several",
@@ -78,6 +90,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "weight without a challenger": (
         {"scoring": {"rollout": {"weight": 10}}},
         "scoring.rollout.weight=10 without a challenger",
+    ),
+    "shadow of a part": (
+        {
+            "global": {**SHARED, "settings": {"prediction_log": "flagged"}},
+            "scoring": {"rollout": {**ROLLOUT, "stage": "shadow"}, "challenger": {"tag": "2"}},
+        },
+        "scoring.rollout.stage=shadow pairs recorded predictions with the challenger's: set"
+        " global.settings.prediction_log=all instead of flagged",
     ),
     "weight in the shadow": (
         {"global": SHARED, "scoring": {"rollout": {**ROLLOUT, "stage": "shadow"}, "challenger": {"tag": "2"}}},
@@ -190,6 +210,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "operator's kinds are not there": (
         {"monitoring": {"kind": "operator"}},
         "monitoring.kind=operator, but this cluster has no kind ServiceMonitor of monitoring.coreos.com/v1",
+    ),
+    "two configurations of Alertmanager": (
+        {"monitoring": {"alertmanager": {"existingSecret": "all", "slack": {"existingSecret": "slack"}}}},
+        "monitoring.alertmanager.existingSecret is the whole configuration: unset",
     ),
 }
 

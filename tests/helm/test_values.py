@@ -14,6 +14,7 @@ from bentos.core.settings import load_settings
 from bentos.fraud.access.keys import read_keys
 from bentos.fraud.settings import ScoringSettings
 from tests.helm.charts import CHART, GATEWAY_KINDS, OPERATOR_KINDS, find, pods, render
+from tests.helm.policies import allows
 from tests.helm.test_chart import CANARY, GATEWAY, OPTIONS, SHARED
 
 
@@ -208,6 +209,29 @@ def test_a_challenger_in_the_shadow_answers_nobody() -> None:
     assert not find(objects, "Service", "fraud-scoring")["spec"]["selector"].items() <= labels.items()
 
 
+@pytest.mark.parametrize("guarded", [True, False])
+def test_the_champion_sends_copies_in_the_shadow_stage_alone(guarded: bool) -> None:
+    shared = {**OPTIONS["shadow"]["global"], "access": {"allowUnauthenticated": not guarded}}
+    for stage in ("shadow", "canary"):
+        rollout = {"stage": stage, "name": "first"}
+        values = {"global": shared, "scoring": {"rollout": rollout, "challenger": {"tag": "2"}, "replicas": 2}}
+        objects = render(values)
+        champion, challenger = (
+            {entry["name"]: entry for entry in _container(objects, name)["env"]}
+            for name in ("fraud-scoring", "fraud-scoring-challenger")
+        )
+        assert not {"FRAUD_SHADOW_URL", "FRAUD_SHADOW_API_KEY"} & set(challenger)
+        if stage == "canary":
+            assert not {"FRAUD_SHADOW_URL", "FRAUD_SHADOW_API_KEY"} & set(champion)
+            continue
+        service = find(objects, "Service", "fraud-scoring-challenger")
+        (port,) = (entry["port"] for entry in service["spec"]["ports"] if entry["name"] == "grpc")
+        assert champion["FRAUD_SHADOW_URL"]["value"] == f"grpc://{service['metadata']['name']}:{port}"
+        assert ("FRAUD_SHADOW_API_KEY" in champion) is guarded
+        if guarded:
+            assert champion["FRAUD_SHADOW_API_KEY"]["valueFrom"]["secretKeyRef"]["key"] == "test-key"
+
+
 # --- monitoring and policies ------------------------------------------------------------------------------------------
 
 
@@ -268,29 +292,14 @@ def _labels(objects: list[dict[str, Any]], owner: str) -> dict[str, str]:
     raise AssertionError(f"no pods of {owner}")
 
 
-def allows(objects: list[dict[str, Any]], source: dict[str, str], target: dict[str, str], port: int) -> bool:
-    """Whether the policies let a pod with some labels call another on a port."""
-
-    def side(direction: str, own: dict[str, str], peer: dict[str, str]) -> bool:
-        policies = [
-            item["spec"]
-            for item in objects
-            if item["kind"] == "NetworkPolicy" and item["spec"]["podSelector"]["matchLabels"].items() <= own.items()
-        ]
-        assert policies, "no policy is over these pods"
-        peers = {"ingress": "from", "egress": "to"}[direction]
-        return any(
-            port in {entry["port"] for entry in rule["ports"]}
-            and (
-                peers not in rule
-                or any(
-                    entry["podSelector"]["matchLabels"].items() <= peer.items()
-                    for entry in rule[peers]
-                    if "podSelector" in entry
-                )
-            )
-            for policy in policies
-            for rule in policy.get(direction, [])
-        )
-
-    return side("egress", source, target) and side("ingress", target, source)
+def test_a_registry_is_put_before_what_names_none() -> None:
+    values = {
+        "global": {"images": {"registry": "localhost", "workers": {"repository": "r.example:5000/trained"}}},
+        "scoring": {"champion": {"repository": "banks/fraud-scoring@sha256:" + "0" * 64}},
+    }
+    images = {owner: spec["containers"][0]["image"] for owner, spec in pods(render(values, profile="local"))}
+    assert images["fraud-redis"].startswith("docker.io/library/redis:")
+    assert images["fraud-prometheus"].startswith("docker.io/prom/prometheus:")
+    assert images["fraud-mlflow"].startswith("r.example:5000/trained:")
+    assert images["fraud-dashboard"].startswith("localhost/fraud-dashboard:")
+    assert images["fraud-scoring"] == "localhost/banks/fraud-scoring@sha256:" + "0" * 64

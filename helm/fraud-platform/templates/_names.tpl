@@ -38,9 +38,9 @@ labels:
   {{- include "fraud-platform.labels" . | nindent 2 }}
 {{- end -}}
 
-{{/* Image of (dict "root" $ "repository" .. "tag" ..). */}}
+{{/* Image of (dict "root" $ "repository" .. "tag" ..). A repository that begins with a host names its registry itself. */}}
 {{- define "fraud-platform.image" -}}
-{{- $registry := .root.Values.global.images.registry -}}
+{{- $registry := ternary "" .root.Values.global.images.registry (regexMatch "^(localhost|[^/]*[.:][^/]*)/" .repository) -}}
 {{- $name := ternary (printf "%s/%s" (trimSuffix "/" $registry) .repository) .repository (ne $registry "") -}}
 {{- if contains "@" $name -}}{{ $name }}{{- else -}}{{ printf "%s:%s" $name (.tag | default .root.Chart.AppVersion) }}{{- end -}}
 {{- end -}}

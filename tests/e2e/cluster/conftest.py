@@ -17,12 +17,14 @@ FRAUD_E2E_IMAGES_LOADED    1: the nodes have them already; nothing is built or l
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.cluster.images import Images, build_images
 from tests.e2e.cluster.node import Cluster, find_cluster
+from tests.e2e.cluster.releases import restricted_namespace, writable_volumes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -50,3 +52,10 @@ def images(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Images
         build_images(images, cluster.environ, tmp_path_factory.mktemp("images"))
         cluster.load(images.names)
     return images
+
+
+@pytest.fixture
+def empty(cluster: Cluster) -> Iterator[str]:
+    """A namespace of one test."""
+    with restricted_namespace(cluster, "fraud-try") as name, writable_volumes():
+        yield name

@@ -8,7 +8,8 @@ import os
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,11 +17,21 @@ from tests.e2e.cluster.images import Images
 from tests.e2e.cluster.node import Cluster
 from tests.helm.charts import CHART
 
-__all__ = ["STAND_INS", "install", "local_values", "restricted_namespace", "stand_ins", "writable_volumes"]
+__all__ = [
+    "STAND_INS",
+    "install",
+    "least",
+    "local_values",
+    "restricted_namespace",
+    "stand_ins",
+    "until",
+    "writable_volumes",
+]
 
-STAND_INS: Final = ("redis", "postgresql", "prometheus", "alertmanager")
+STAND_INS: Final = ("stores", "prometheus", "alertmanager")
 _SERVERS: Final = Path(__file__).parent / "servers"
 _BUILD_SECONDS: Final = 1200
+_PATIENCE_SECONDS: Final = 300
 #: Where the shared cluster's provisioner puts volumes.
 _VOLUMES: Final = Path("/tmp/hostpath_pv")  # noqa: S108
 
@@ -30,7 +41,7 @@ def stand_ins(cluster: Cluster) -> None:
     if os.environ.get("FRAUD_E2E_IMAGES_LOADED") == "1":
         return
     builder = cluster.environ.get("IMAGE_BUILDER", "docker")
-    # The packages are one layer of all four.
+    # What was built before is not built again.
     layers = ["--layers"] if builder == "buildah" else []
     names = []
     for server in STAND_INS:
@@ -55,7 +66,7 @@ def local_values(images: Images) -> dict[str, Any]:
             "images": {
                 "registry": images.prefix,
                 **{part: {"tag": images.tag} for part in ("scoring", "workers", "dashboard")},
-                **{server: {"repository": f"stand-in-{server}", "tag": "e2e"} for server in ("redis", "postgresql")},
+                **{server: {"repository": "stand-in-stores", "tag": "e2e"} for server in ("redis", "postgresql")},
             }
         },
         "monitoring": {
@@ -64,6 +75,32 @@ def local_values(images: Images) -> dict[str, Any]:
             "grafana": {"enabled": False},
         },
     }
+
+
+def least(images: Images, **scoring: Any) -> dict[str, Any]:
+    """Values of a release with embedded stores and one pod, for the default profile: the least that scores.
+
+    Parameters
+    ----------
+    scoring
+        Values of the service.
+    """
+    resources = {"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}
+    return {
+        "global": {"images": local_values(images)["global"]["images"]},
+        "scoring": {"resources": resources, **scoring},
+        **{part: {"enabled": False} for part in ("dashboard", "mlflow", "monitoring")},
+    }
+
+
+def until(look: Callable[[], Any], what: str) -> Any:
+    """What a look finds, waited for."""
+    end = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < end:
+        if found := look():
+            return found
+        time.sleep(0.5)
+    raise AssertionError(f"{what} did not come about in {_PATIENCE_SECONDS} s")
 
 
 @contextlib.contextmanager

@@ -236,6 +236,7 @@ def test_it_ends_well_when_it_is_told_to(cluster: Cluster, namespace: str, scori
     assert _ended(cluster, namespace, scoring) == 0
 
 
+@pytest.mark.long
 def test_a_model_is_trained_in_the_workers_image(
     cluster: Cluster, namespace: str, start: Start, images: Images
 ) -> None:
@@ -251,6 +252,7 @@ def test_a_model_is_trained_in_the_workers_image(
     assert code == 0, cluster.kubectl("logs", name, "--tail=60", namespace=namespace)
 
 
+@pytest.mark.long
 def test_the_registry_is_served_from_the_workers_image(
     cluster: Cluster, namespace: str, start: Start, images: Images
 ) -> None:
@@ -261,12 +263,14 @@ def test_the_registry_is_served_from_the_workers_image(
     assert "Read-only file system" not in cluster.kubectl("logs", name, namespace=namespace)
 
 
+@pytest.mark.long
 def test_the_dashboard_is_served(cluster: Cluster, namespace: str, start: Start, images: Images) -> None:
     name = start("dashboard", images.dashboard, readinessProbe=_probe("/_stcore/health", 8501))
     look = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:8501/').status)"
     assert cluster.kubectl("exec", name, "--", "python", "-c", look, namespace=namespace).strip() == "200"
 
 
+@pytest.mark.long
 def test_the_same_inputs_give_the_same_layers(cluster: Cluster, images: Images, tmp_path: Path) -> None:
     if cluster.environ.get("IMAGE_BUILDER") != "buildah":
         pytest.skip("compares layers in the store of buildah, which is not what builds here")

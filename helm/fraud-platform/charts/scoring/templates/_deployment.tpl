@@ -49,6 +49,14 @@ spec:
           env:
             - {name: FRAUD_ROLE, value: {{ .role }}}
             - {name: FRAUD_GRPC_PORT, value: "3001"}
+            {{- if and (eq .role "champion") (eq $values.rollout.stage "shadow") }}
+            - {name: FRAUD_SHADOW_URL, value: "grpc://{{ include "fraud-platform.name" (dict "root" .root "component" "scoring-challenger") }}:3001"}
+            {{- if not $global.access.allowUnauthenticated }}
+            # Any key with the role score.
+            - name: FRAUD_SHADOW_API_KEY
+              {{- include "fraud-platform.secretReference" (dict "root" .root "existing" $global.access.existingSecret "key" "test-key") | nindent 14 }}
+            {{- end }}
+            {{- end }}
             {{- if gt (int $values.processes) 1 }}
             - {name: BENTOML_CONFIG_OPTIONS, value: services.fraud_detector.workers={{ $values.processes }}}
             {{- end }}
