@@ -1,15 +1,16 @@
-"""Files that are either there as a whole or not at all."""
+"""Files that are either there as a whole or not at all, and files that one process has to itself."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["atomic_file", "sync_folder"]
+__all__ = ["atomic_file", "lock_file", "sync_folder"]
 
 
 @contextlib.contextmanager
@@ -50,3 +51,15 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def lock_file(path: Path) -> BinaryIO | None:
+    """A file that this process alone has locked, until it closes it or ends; None when another has."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stream = path.open("ab")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        stream.close()
+        return None
+    return stream

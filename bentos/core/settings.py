@@ -58,6 +58,17 @@ class TrainingSettings(Settings):
         validation_alias="MLFLOW_TRACKING_URI",
         description="MLflow server. None means SQLite under FRAUD_HOME.",
     )
+    tune_url: SecretStr | None = Field(
+        default=None,
+        description="SQLAlchemy URL of the database with the searches for hyper-parameters, such as"
+        " postgresql+psycopg://user:password@host/name. None means SQLite under FRAUD_HOME.",
+    )
+    kubernetes_job: str = Field(
+        default="", description="Job of Kubernetes that this process belongs to; it is noted with what is trained."
+    )
+    kubernetes_namespace: str = Field(default="", description="Namespace of that Job.")
+    kubernetes_pod: str = Field(default="", description="Pod of that Job that this process runs in.")
+    kubernetes_image: str = Field(default="", description="Image of that pod.")
     shared_data: Path = Field(
         default=Path("../shared/data"), description="Folder with benchmark data sets, such as fdh/ (never committed)."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Final
 
 from pydantic import (
@@ -16,6 +16,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from bentos.core.errors import FieldError, InvalidInput
 
@@ -31,6 +32,7 @@ __all__ = [
     "field_errors",
     "in_range",
     "microseconds",
+    "named",
     "parse_transaction",
     "textual",
 ]
@@ -89,7 +91,8 @@ def _no_surrogates(value: str) -> str:
     return value
 
 
-Identifier = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_no_surrogates)]
+_Text = Annotated[str, Field(min_length=1, max_length=128)]
+Identifier = Annotated[_Text, AfterValidator(_no_surrogates)]
 Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
 Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
 
@@ -99,19 +102,19 @@ class Transaction(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
-    transaction_id: Identifier | None = Field(
+    transaction_id: _Text | None = Field(
         default=None, description="Idempotency key of recording and feedback; made when absent."
     )
-    customer_id: Identifier = Field(description="The cardholder.")
-    merchant_id: Identifier = Field(description="The merchant or its terminal.")
-    merchant_category: Identifier = Field(default="unknown", description="The merchant's category.")
+    customer_id: _Text = Field(description="The cardholder.")
+    merchant_id: _Text = Field(description="The merchant or its terminal.")
+    merchant_category: _Text = Field(default="unknown", description="The merchant's category.")
     amount: float = Field(
         ge=0,
         le=MAXIMUM_AMOUNT,
         allow_inf_nan=False,
         description="Amount in the account's currency; 0 is an authorisation.",
     )
-    timestamp: Annotated[AwareDatetime, BeforeValidator(textual), AfterValidator(in_range)] = Field(
+    timestamp: Annotated[AwareDatetime, BeforeValidator(textual)] = Field(
         description="RFC 3339 with an offset: the clock the customer looked at."
     )
     customer_latitude: Latitude | None = Field(
@@ -128,17 +131,51 @@ class Transaction(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _pairs(self) -> Transaction:
+    def _check(self) -> Transaction:
+        # Together rather than field by field: each call from pydantic into Python costs what reading a field does.
+        texts = self.customer_id + self.merchant_id + self.merchant_category + (self.transaction_id or "")
+        if not (texts.isprintable() and EARLIEST.year < self.timestamp.year < LATEST.year - 1):
+            self._refuse_fields()
         if (self.customer_latitude is None) != (self.customer_longitude is None):
             raise ValueError("customer_latitude and customer_longitude come together or not at all")
         if (self.merchant_latitude is None) != (self.merchant_longitude is None):
             raise ValueError("merchant_latitude and merchant_longitude come together or not at all")
         return self
 
+    def _refuse_fields(self) -> None:
+        wrong = []
+        checks = [(name, _no_surrogates) for name in _TEXTS] + [("timestamp", in_range)]
+        for name, check in checks:
+            value = getattr(self, name)
+            try:
+                if value is not None:
+                    check(value)
+            except ValueError as error:
+                kind = PydanticCustomError("value_error", "Value error, {error}", {"error": str(error)})
+                wrong.append(InitErrorDetails(type=kind, loc=(name,), input=value))
+        if wrong:
+            raise ValidationError.from_exception_data("Transaction", wrong)
+
+
+_TEXTS: Final = ("transaction_id", "customer_id", "merchant_id", "merchant_category")
+
+
+def named(transaction: Transaction, identity: str) -> Transaction:
+    """A copy that bears a transaction_id; as ``model_copy``, at half the time."""
+    copy = Transaction.__new__(Transaction)
+    write = object.__setattr__
+    write(copy, "__dict__", {**transaction.__dict__, "transaction_id": identity})
+    write(copy, "__pydantic_fields_set__", {*transaction.__pydantic_fields_set__, "transaction_id"})
+    write(copy, "__pydantic_extra__", None)
+    write(copy, "__pydantic_private__", None)
+    return copy
+
 
 def microseconds(instant: datetime) -> int:
     """Microseconds since 1970-01-01T00:00Z, exactly."""
-    return (instant - EARLIEST) // timedelta(microseconds=1)
+    span = instant - EARLIEST
+    # A division of spans makes objects, and takes twice as long.
+    return (span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds
 
 
 def field_errors(error: ValidationError, prefix: str = "") -> list[FieldError]:

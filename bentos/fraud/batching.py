@@ -123,6 +123,11 @@ class Batcher(Generic[ItemT]):
         """Whether a job that came now would miss the next batch."""
         return self._waiting >= self._batch_size
 
+    @property
+    def idle(self) -> bool:
+        """Whether a lone job would run in its caller's own step of the loop."""
+        return self._quiet and not self._busy
+
     def admit(self) -> None:
         """Refuse when the queue is full; to be asked before any work is done for a call.
 
@@ -161,7 +166,7 @@ class Batcher(Generic[ItemT]):
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
         job: Job[ItemT] = Job(item, size, deadline, loop.create_future())
-        if self._quiet and not self._busy:
+        if self.idle:
             await self._run_alone(job, loop)
             return await job.future
         queue = self._bulk if bulk else self._single

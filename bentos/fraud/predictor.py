@@ -12,8 +12,9 @@ import numpy as np
 from bentos.core.answers import Explanation, Prediction
 from bentos.core.buckets import bucket
 from bentos.core.errors import FieldError, FraudError, InvalidInput
-from bentos.core.transaction import Transaction
+from bentos.core.transaction import Transaction, named
 from bentos.fraud.batching import Batcher
+from bentos.fraud.block_review import open_block_review
 from bentos.fraud.evaluation import Ask, Evaluator, FeatureBlock, Questions, Work
 from bentos.fraud.ids import new_id
 from bentos.fraud.metrics import Metrics
@@ -70,10 +71,12 @@ class Predictor:
         self.scorer = scorer
         self.metrics = metrics
         self._settings = settings
+        self._waits = store.waits or remote is not None
+        block_review = open_block_review(settings)
         self._evaluator = (
-            Evaluator(scorer, store, metrics, log)
+            Evaluator(scorer, store, metrics, log, block_review)
             if remote is None
-            else RemoteEvaluator(remote, scorer, store, metrics, log)
+            else RemoteEvaluator(remote, scorer, store, metrics, log, block_review)
         )
         self._batcher: Batcher[Work] = Batcher(
             self._evaluator.run,
@@ -86,6 +89,11 @@ class Predictor:
     def backlogged(self) -> bool:
         """Whether a call would have to wait for more than the batch that runs."""
         return self._batcher.backlogged
+
+    @property
+    def at_once(self) -> bool:
+        """Whether a call of one transaction would be answered in its caller's own step of the loop."""
+        return not self._waits and self._batcher.idle
 
     @property
     def trouble(self) -> str | None:
@@ -218,7 +226,7 @@ def _ask(transaction: Transaction, record: bool, explain: Explain | Literal["par
     identity = transaction.transaction_id
     if identity is None:
         identity = new_id()
-        transaction = transaction.model_copy(update={"transaction_id": identity})
+        transaction = named(transaction, identity)
     return Ask(identity, transaction, record, explain, current_trace())
 
 

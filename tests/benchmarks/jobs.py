@@ -109,7 +109,7 @@ def _latencies(client: httpx.Client) -> list[float]:
 
 def _pss(server: Server) -> int:
     children = psutil.Process(server.process.pid).children(recursive=True)
-    (jobs,) = [process for process in children if "--beside-server" in process.cmdline()]
+    (jobs,) = [process for process in children if {"jobs", "--beside-server"} <= {*process.cmdline()}]
     return int(jobs.memory_full_info().pss)
 
 

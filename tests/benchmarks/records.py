@@ -1,8 +1,8 @@
 """What it costs to keep predictions and labels: rows a second, labels a second, time taken from the event loop.
 
 Run with ``python -m tests.benchmarks.records``; with ``--postgresql`` too, on a server of its own that syncs to disk.
-Prints the event loop's microseconds for a prediction, the thread's for a record, rows a second of one writer that may
-use a whole core, and labels a second that were acknowledged to 1, 16 and 64 callers at once.
+Prints the event loop's microseconds for a prediction, the recording process's for a record, rows a second of one that
+may use a whole core, and labels a second that were acknowledged to 1, 16 and 64 callers at once.
 """
 
 from __future__ import annotations
@@ -12,14 +12,20 @@ import asyncio
 import contextlib
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
 
 from bentos.fraud.records.encoding import Encoder
 from bentos.fraud.records.feedback import FeedbackDesk
 from bentos.fraud.records.labels import GivenLabel
 from bentos.fraud.records.log import PredictionLog
+from bentos.fraud.records.office import open_identifiers
+from bentos.fraud.records.recorder import Recorder
 from bentos.fraud.records.settings import RecordsSettings
+from bentos.fraud.records.spool import SpoolWriter, framed, spool_folder
 from bentos.fraud.records.writing import Writer
 from tests.fraud.records.predicted import MODEL, REASON, Book, opened, predicted
 from tests.servers.postgresql import running_postgres
@@ -27,23 +33,30 @@ from tests.servers.postgresql import running_postgres
 ROWS = 40_000
 LABELS = 2_000
 REPEATS = 3
+#: Predictions that a busy worker frames together, and that fit into its memory.
+_TOGETHER = 16
+_FRAMED = 10_000
 
 
 def offered_microseconds() -> float:
     """What one prediction takes from the event loop."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = RecordsSettings(home=Path(folder), prediction_log_buffer_rows=1_000_000)
-        log = PredictionLog(None, None, settings, print, print, print)  # type: ignore[arg-type] # it does not run
+        settings = RecordsSettings(home=Path(folder))
+        waiting: list[Callable[[], object]] = []
+        later: Any = SimpleNamespace(add=waiting.append)
+        log = PredictionLog(Encoder(open_identifiers(settings), MODEL, "champion"), settings, later, print)
         row, answer = predicted("t")
         rows, answers = [row], [answer]
         started = time.perf_counter()
-        for _ in range(ROWS):
+        for number in range(_FRAMED):
             log.offer(rows, answers)
-        return (time.perf_counter() - started) / ROWS * 1e6
+            if number % _TOGETHER == 0:
+                waiting.pop()()
+        return (time.perf_counter() - started) / _FRAMED * 1e6
 
 
 def written(book: Book, start: int) -> tuple[float, float]:
-    """Rows a second of one writer, and the thread's microseconds for a row."""
+    """Rows a second of one recorder, and its microseconds for a row."""
     # One in a hundred has reasons; customers and merchants are many, as they are.
     pairs = [
         predicted(
@@ -56,16 +69,16 @@ def written(book: Book, start: int) -> tuple[float, float]:
         for number in range(start, start + ROWS)
     ]
     encoder, writer = Encoder(book.identifiers, MODEL, "champion"), Writer(book.database, book.identifiers)
+    spool = SpoolWriter(spool_folder(book.settings.home))
+    for first in range(0, ROWS, _TOGETHER):
+        rows, answers = zip(*pairs[first : first + _TOGETHER], strict=True)
+        spool.append(framed(encoder.encode((time.time_ns() // 1000, rows, answers))))
+    spool.close()
+    tell: Any = Mock()
+    recorder = Recorder(spool_folder(book.settings.home), writer, book.settings.prediction_log_batch_rows, tell)
     started, used = time.perf_counter(), time.thread_time()
-    for first in range(0, ROWS, 1000):
-        rows, answers = zip(*pairs[first : first + 1000], strict=True)
-        writer.write(encoder.encode((started_at(), rows, answers)))
+    recorder.record()
     return ROWS / (time.perf_counter() - started), (time.thread_time() - used) / ROWS * 1e6
-
-
-def started_at() -> int:
-    """Microseconds since 1970 UTC."""
-    return time.time_ns() // 1000
 
 
 def acknowledged(book: Book, callers: int, name: str) -> float:
@@ -92,7 +105,7 @@ def measure(name: str, settings: RecordsSettings) -> None:
     with opened(settings) as book:
         runs = [written(book, repeat * ROWS) for repeat in range(REPEATS)]
         print(f"{name}: {max(rate for rate, _ in runs):,.0f} predictions/s", end="")
-        print(f", {min(cost for _, cost in runs):.1f} µs of the thread each")
+        print(f", {min(cost for _, cost in runs):.1f} µs of the process each")
         for callers in (1, 16, 64):
             best = max(acknowledged(book, callers, f"{callers}-{repeat}") for repeat in range(REPEATS))
             print(f"{name}: {best:,.0f} labels/s acknowledged to {callers} callers")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bentos.core.errors import InvalidInput
-from bentos.core.transaction import Transaction, microseconds, parse_transaction
+from bentos.core.transaction import Transaction, microseconds, named, parse_transaction
 
 GOOD: dict[str, Any] = {
     "customer_id": "c1",
@@ -91,3 +91,13 @@ def test_microseconds_are_exact(moment: datetime, offset: int) -> None:
     aware = moment.replace(tzinfo=timezone(timedelta(minutes=offset)))
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     assert epoch + timedelta(microseconds=microseconds(aware)) == aware
+
+
+def test_a_named_copy_is_what_pydantic_would_copy() -> None:
+    item = parse_transaction(json.dumps(GOOD))
+    copy = named(item, "t-1")
+    assert copy == item.model_copy(update={"transaction_id": "t-1"})
+    assert copy.model_dump_json(exclude_unset=True) == item.model_copy(
+        update={"transaction_id": "t-1"}
+    ).model_dump_json(exclude_unset=True)
+    assert item.transaction_id is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,11 @@ from bentos.core.artifact.card import Document
 from bentos.core.errors import DataError
 
 __all__ = ["Distributions", "FeatureFile", "Histogram", "population_stability_index", "reference_histogram"]
+
+#: The earlier half is left out: the first weeks of a history know no customer yet.
+_PARTS: Final = 40
+#: Of fewer, an index is chance.
+_PART_VALUES: Final = 100
 
 
 class Histogram(Document):
@@ -23,6 +28,8 @@ class Histogram(Document):
 
     edges: Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=1000)]
     counts: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=1001)]
+    #: Largest stability index of parts of the values against all of them: what moves by itself. None when not known.
+    usual: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
 
     @model_validator(mode="after")
     def _fit(self) -> Histogram:
@@ -77,7 +84,7 @@ def reference_histogram(values: NDArray[Any], bins: int = 10) -> Histogram:
     Parameters
     ----------
     values
-        [n], at least one.
+        [n], at least one, in the order of time: what is usual is learnt from the later half, of 4,000 or more.
     bins
         The most bins to make.
 
@@ -100,7 +107,15 @@ def reference_histogram(values: NDArray[Any], bins: int = 10) -> Histogram:
     edges = (occurring[below] + occurring[below + 1]) / 2
     # -0.0 and 0.0 compare equal but are written differently.
     empty = Histogram(edges=(edges + 0.0).tolist(), counts=[0] * (edges.size + 1))
-    return Histogram(edges=empty.edges, counts=empty.count(given).tolist())
+    counts = empty.count(given)
+    return Histogram(edges=empty.edges, counts=counts.tolist(), usual=_usual(empty, counts, given))
+
+
+def _usual(histogram: Histogram, counts: NDArray[np.int64], values: NDArray[np.float64]) -> float | None:
+    if values.size < _PARTS * _PART_VALUES:
+        return None
+    later = np.array_split(values, _PARTS)[_PARTS // 2 :]
+    return max(population_stability_index(counts, histogram.count(part)) for part in later)
 
 
 def population_stability_index(reference: NDArray[Any], current: NDArray[Any]) -> float:

@@ -20,7 +20,7 @@ from typing import Final
 
 from bentos.core.files import sync_folder
 
-__all__ = ["write_folder"]
+__all__ = ["interrupt_later", "write_folder"]
 
 _AT_FDCWD: Final = -100
 _RENAME_EXCHANGE: Final = 2
@@ -31,7 +31,8 @@ def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
 
     Everything is on disk before the name is. Where the kernel can exchange two names in one step (Linux), a reader
     finds the old folder or the new one, never none and never a mixture; elsewhere the name is missing for a moment. On
-    any error, Ctrl-C included, the old folder stays and the temporary one goes; after a kill the next call removes it.
+    any error the old folder stays and the temporary one goes; after a kill the next call removes it. The caller holds
+    Ctrl-C back (:func:`interrupt_later`).
 
     Raises
     ------
@@ -40,7 +41,7 @@ def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
     """
     target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _interrupt_later(), _temporary_folder(target) as temporary:
+    with _temporary_folder(target) as temporary:
         for name, content in files.items():
             with (temporary / name).open("xb") as stream:
                 stream.write(content)
@@ -55,10 +56,11 @@ def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
 
 
 @contextlib.contextmanager
-def _interrupt_later() -> Iterator[None]:
-    """Hold back the first Ctrl-C until the block ends: one in the midst of cleaning up would leave files behind.
+def interrupt_later() -> Iterator[None]:
+    """Hold back the first Ctrl-C until the block ends.
 
-    A second one acts at once, for a disk that hangs.
+    One in the midst of cleaning up would leave files behind; one in the midst of packing comes out of the standard
+    library's ZipFile as a ValueError. A second one acts at once, for a disk that hangs.
     """
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bentos.core.artifact.arrays import pack_arrays
 from bentos.core.artifact.card import ModelCard, Thresholds
 from bentos.core.artifact.distributions import Distributions, FeatureFile
-from bentos.core.artifact.folder import write_folder
+from bentos.core.artifact.folder import interrupt_later, write_folder
 from bentos.core.artifact.manifest import (
     CARD,
     EXPLAINER,
@@ -79,7 +79,32 @@ def write_artifact(folder: Path, contents: ArtifactContents, *, private_key: byt
     ArtifactError
         It cannot be written; what stood there before is untouched.
     """
-    _check(contents)
+    # A zip file that is interrupted in the midst of packing raises an error of its own instead.
+    with interrupt_later():
+        _check(contents)
+        payload = _pack(contents)
+        manifest = Manifest(
+            kind=contents.kind,
+            feature_schema=FEATURE_SCHEMA,
+            signer=None if private_key is None else public_key_of(private_key),
+            files={name: FileEntry(bytes=len(content), sha256=sha256(content)) for name, content in payload.items()},
+        )
+        index = manifest.to_bytes()
+        files = {**payload, MANIFEST: index}
+        if private_key is not None:
+            files[SIGNATURE] = sign(private_key, index)
+        try:
+            _refuse_others(folder)
+            write_folder(folder, files)
+        except OSError as error:
+            raise ArtifactError(
+                f"the artifact cannot be written to {folder}: {error.strerror or error}; make room or choose another"
+                " folder. What stood there is untouched"
+            ) from error
+    return manifest
+
+
+def _pack(contents: ArtifactContents) -> dict[str, bytes]:
     payload = {
         MODEL: contents.onnx,
         EXPLAINER: pack_arrays(contents.explainer),
@@ -97,25 +122,7 @@ def write_artifact(folder: Path, contents: ArtifactContents, *, private_key: byt
             raise ArtifactError(
                 f"{name} would have {len(content):,} bytes, allowed are {PAYLOAD[name]:,}; make a smaller model"
             )
-    manifest = Manifest(
-        kind=contents.kind,
-        feature_schema=FEATURE_SCHEMA,
-        signer=None if private_key is None else public_key_of(private_key),
-        files={name: FileEntry(bytes=len(content), sha256=sha256(content)) for name, content in payload.items()},
-    )
-    index = manifest.to_bytes()
-    files = {**payload, MANIFEST: index}
-    if private_key is not None:
-        files[SIGNATURE] = sign(private_key, index)
-    try:
-        _refuse_others(folder)
-        write_folder(folder, files)
-    except OSError as error:
-        raise ArtifactError(
-            f"the artifact cannot be written to {folder}: {error.strerror or error}; make room or choose another"
-            " folder. What stood there is untouched"
-        ) from error
-    return manifest
+    return payload
 
 
 def _check(contents: ArtifactContents) -> None:

@@ -34,7 +34,8 @@ enum {
     EXACT_EVENTS = 4096,      /* as history.py */
     MAXIMUM_BUCKETS = 1024,   /* more than the hours of the longest horizon, 889 */
     MAXIMUM_WINDOWS = 8,
-    SHORT_TAIL = 64,          /* a late event moves up to so many newer ones in place, else the block is rewritten */
+    SHORT_TAIL = 1024,        /* a late event moves up to so many newer ones in place, which the journal has room for
+                                 in the states of all its keys; else the block is rewritten */
     HEADER_BYTES = 4096,
     JOURNAL_BYTES = 256 * 1024,
     HEAP_START = HEADER_BYTES + JOURNAL_BYTES,
@@ -148,11 +149,14 @@ typedef struct {
     int64_t count, room;
 } Buckets;
 
+enum { RECORD = 1, FRESH = 2, SKIP = 4 };
 typedef struct {
     uint8_t key[KINDS][KEY_BYTES];
     uint64_t identity;
     int64_t time;
     double amount;
+    /* RECORD, or not. With FRESH no state has its identity, and none is searched for it. With SKIP << kind it is neither
+     * looked up nor recorded there. */
     int64_t record;
 } Row;
 

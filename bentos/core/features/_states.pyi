@@ -15,6 +15,9 @@ EXACT_EVENTS: int
 MAXIMUM_BUCKETS: int
 FORMAT_VERSION: int
 ROW_BYTES: int
+RECORD: int
+FRESH: int
+SKIP: int
 PAGE_BYTES: int
 CHUNK_BYTES: int
 
@@ -57,7 +60,7 @@ class States:
     def copying(self) -> tuple[int, int, bool, bool, int, int] | None: ...
     @property
     def width(self) -> int: ...
-    def lookup(self, rows: bytes, out: NDArray[Any], outcomes: bytearray, now: int, /) -> int: ...
+    def lookup(self, rows: bytes | NDArray[Any], out: NDArray[Any], outcomes: bytearray, now: int, /) -> int: ...
     def label(
         self, keys: bytes, identity: int, event_time: int, label_time: int, source: bytes = b"", serial: int = 0, /
     ) -> int: ...

@@ -722,7 +722,8 @@ static int module_exec(PyObject *module)
         {"DONE", DONE}, {"FULL", FULL}, {"NO_SPACE", NO_SPACE}, {"BUSY", BUSY}, {"DAMAGED", DAMAGED},
         {"COUNT", COUNT}, {"FRAUDS", FRAUDS}, {"TOTAL", TOTAL}, {"SQUARES", SQUARES},
         {"EXACT_EVENTS", EXACT_EVENTS}, {"MAXIMUM_BUCKETS", MAXIMUM_BUCKETS}, {"FORMAT_VERSION", FORMAT_VERSION},
-        {"ROW_BYTES", sizeof(Row)}, {"PAGE_BYTES", PAGE}, {"CHUNK_BYTES", sizeof(Chunk)},
+        {"ROW_BYTES", sizeof(Row)}, {"RECORD", RECORD}, {"FRESH", FRESH}, {"SKIP", SKIP},
+        {"PAGE_BYTES", PAGE}, {"CHUNK_BYTES", sizeof(Chunk)},
     };
     PyObject *type = PyType_FromModuleAndSpec(module, &states_spec, NULL);
     if (type == NULL) return -1;

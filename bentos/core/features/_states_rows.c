@@ -52,17 +52,20 @@ static Outcome lookup_row(Store *store, const Row *row, int64_t now, double *out
     int64_t own[KINDS];
     int known = 1;
     for (int kind = 0; kind < KINDS; kind++) {
+        double *statistics = out;
+        out += windows_width(store->kinds + kind) * stride;
+        own[kind] = 0;
+        if (row->record & SKIP << kind) continue;
         Exact exact = {0};
         Buckets buckets = {0};
         Entry *entry = entries[kind] = table_find(store, row->key[kind]);
         if (entry != NULL && cells_open(store, entry, &exact, &buckets) != DONE) exact = (Exact){0}, buckets = (Buckets){0};
-        own[kind] = exact_find(&exact, row->identity);
+        own[kind] = row->record & FRESH ? -1 : exact_find(&exact, row->identity);
         known &= own[kind] >= 0;
-        windows_compute(store->kinds + kind, &exact, &buckets, entry != NULL && entry->labelled, own[kind], row->time, out,
-                        stride);
-        out += windows_width(store->kinds + kind) * stride;
+        windows_compute(store->kinds + kind, &exact, &buckets, entry != NULL && entry->labelled, own[kind], row->time,
+                        statistics, stride);
     }
-    if (!row->record || known) return DONE;
+    if (!(row->record & RECORD) || known) return DONE;
     store->moved = 0;
     return record(store, row, entries, own, now);
 }

@@ -2,93 +2,103 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from math import nan
-from typing import Final, Generic
+from typing import Final
 
 import numpy as np
 
 from bentos.core.features.clock import local_day_of_week, local_hour
-from bentos.core.features.definitions import FEATURES, feature_matrix
+from bentos.core.features.definitions import FEATURES
 from bentos.core.features.formulas import Formulas, Symbol
 from bentos.core.features.history import CATEGORY, CUSTOMER, MERCHANT, History, KeyKind, minutes_between
-from bentos.core.features.values import Values
-from bentos.core.features.window_statistics import COUNT, FRAUDS, LAST, PLACES, SQUARES, TOTAL, WIDTH, Place
+from bentos.core.features.window_statistics import COUNT, FRAUDS, LAST, PLACES, SQUARES, TOTAL, Place
 from bentos.core.features.windows import FloatArray, IntArray
 from bentos.core.transaction import Transaction
 
 __all__ = ["feature_columns", "feature_rows", "utc_offset_seconds"]
 
-#: Up to so many rows one after the other are faster than columns.
-_FEW: Final = 8
+#: What a transaction says by itself, in the order in which :data:`_FACTS` packs it.
+_FACT_NAMES: Final = (
+    "time",
+    "hour",
+    "day_of_week",
+    "amount",
+    "customer_latitude",
+    "customer_longitude",
+    "merchant_latitude",
+    "merchant_longitude",
+)
+_FACTS: Final = struct.Struct(f"={len(_FACT_NAMES)}d")
 
 
-class _StoredAmounts(Generic[Values]):
+class _StoredAmounts:
     """Amounts in one window, as the store added them up."""
 
-    __slots__ = ("_days", "_places", "_statistics")
-
-    def __init__(self, places: dict[Place, int], statistics: Sequence[Values], days: int) -> None:
-        self._places = places
-        self._statistics: Sequence[Values] = statistics
+    def __init__(self, statistics: dict[Place, Symbol], days: int) -> None:
+        self._statistics = statistics
         self._days = days
 
-    def count(self) -> Values:
-        return self._statistics[self._places[self._days, COUNT]]
+    def count(self) -> Symbol:
+        return self._statistics[self._days, COUNT]
 
-    def total(self) -> Values:
-        return self._statistics[self._places[self._days, TOTAL]]
+    def total(self) -> Symbol:
+        return self._statistics[self._days, TOTAL]
 
-    def squares(self, means: Values) -> Values:  # noqa: ARG002 # the store measured from the same means
-        return self._statistics[self._places[self._days, SQUARES]]
+    def squares(self, means: Symbol) -> Symbol:  # noqa: ARG002 # the store measured from the same means
+        return self._statistics[self._days, SQUARES]
 
 
-class _StoredHistory(History[Values]):
-    """History of rows from the store's columns, or of one row from its numbers."""
+class _StoredHistory(History[Symbol]):
+    """History of a row from the store's columns."""
 
-    def __init__(self, kind: KeyKind, statistics: Sequence[Values], time: Values, amount: Values) -> None:
-        self._places: dict[Place, int] = PLACES[kind]
-        self._statistics: Sequence[Values] = statistics
-        self._time: Values = time
+    def __init__(self, kind: KeyKind, formulas: Formulas, time: Symbol, amount: Symbol) -> None:
+        self._statistics = {place: formulas.column(number) for place, number in PLACES[kind].items()}
+        self._time = time
         self._own_amount = amount
 
-    def _count(self, days: int) -> Values:
-        return self._statistics[self._places[days, COUNT]]
+    def _count(self, days: int) -> Symbol:
+        return self._statistics[days, COUNT]
 
-    def _frauds(self, days: int) -> Values:
-        return self._statistics[self._places[days, FRAUDS]]
+    def _frauds(self, days: int) -> Symbol:
+        return self._statistics[days, FRAUDS]
 
-    def _amounts(self, days: int) -> _StoredAmounts[Values]:
-        return _StoredAmounts(self._places, self._statistics, days)
+    def _amounts(self, days: int) -> _StoredAmounts:
+        return _StoredAmounts(self._statistics, days)
 
-    def _minutes_since_last(self) -> Values:
+    def _minutes_since_last(self) -> Symbol:
         # Minus infinity stands for none.
-        minutes: Values = minutes_between(self._statistics[self._places[0, LAST]], self._time)
+        minutes: Symbol = minutes_between(self._statistics[0, LAST], self._time)
         return minutes
 
 
-class _Rows(Generic[Values]):
-    """Transactions with their past, or one of them (see :class:`.definitions.Batch`)."""
+class _Row:
+    """A transaction with its past (see :class:`.definitions.Batch`)."""
 
-    def __init__(
-        self,
-        statistics: Sequence[Values],
-        time: Values,
-        hour: Values,
-        day_of_week: Values,
-        amount: Values,
-        places: Sequence[Values],
-    ) -> None:
-        self.amount: Values = amount
-        self.hour: Values = hour
-        self.day_of_week: Values = day_of_week
-        self.customer_latitude: Values = places[0]
-        self.customer_longitude: Values = places[1]
-        self.merchant_latitude: Values = places[2]
-        self.merchant_longitude: Values = places[3]
-        self.customer: History[Values] = _StoredHistory(CUSTOMER, statistics, time, amount)
-        self.merchant: History[Values] = _StoredHistory(MERCHANT, statistics, time, amount)
-        self.category: History[Values] = _StoredHistory(CATEGORY, statistics, time, amount)
+    def __init__(self, formulas: Formulas) -> None:
+        facts = {name: formulas.fact(place) for place, name in enumerate(_FACT_NAMES)}
+        time = facts.pop("time")
+        self.amount: Symbol = facts["amount"]
+        self.hour: Symbol = facts["hour"]
+        self.day_of_week: Symbol = facts["day_of_week"]
+        self.customer_latitude: Symbol = facts["customer_latitude"]
+        self.customer_longitude: Symbol = facts["customer_longitude"]
+        self.merchant_latitude: Symbol = facts["merchant_latitude"]
+        self.merchant_longitude: Symbol = facts["merchant_longitude"]
+        self.customer: History[Symbol] = _StoredHistory(CUSTOMER, formulas, time, self.amount)
+        self.merchant: History[Symbol] = _StoredHistory(MERCHANT, formulas, time, self.amount)
+        self.category: History[Symbol] = _StoredHistory(CATEGORY, formulas, time, self.amount)
+
+
+def _program() -> Callable[[FloatArray, bytes, FloatArray], None]:
+    formulas = Formulas()
+    row = _Row(formulas)
+    return formulas.compiled([feature.compute(row) for feature in FEATURES])
+
+
+#: The definitions of the features.
+_COMPUTE: Final = _program()
 
 
 def utc_offset_seconds(transaction: Transaction) -> int:
@@ -124,10 +134,16 @@ def feature_columns(
     -------
     float64 [n, 21] in the order of ``FEATURES``.
     """
-    hour, day = local_hour(time, offset), local_day_of_week(time, offset)
-    return feature_matrix(
-        _Rows[FloatArray](list(statistics), time.astype(np.float64), hour, day, amount, list(coordinates))
+    facts = np.column_stack(
+        [time.astype(np.float64), local_hour(time, offset), local_day_of_week(time, offset), amount, *coordinates]
     )
+    return _computed(np.ascontiguousarray(statistics), facts.tobytes(), len(time))
+
+
+def _computed(statistics: FloatArray, facts: bytes, count: int) -> FloatArray:
+    rows = np.empty((count, len(FEATURES)))
+    _COMPUTE(statistics, facts, rows)
+    return rows
 
 
 def feature_rows(transactions: Sequence[Transaction], times: Sequence[int], statistics: FloatArray) -> FloatArray:
@@ -146,36 +162,10 @@ def feature_rows(transactions: Sequence[Transaction], times: Sequence[int], stat
     -------
     float64 [n, 21] in the order of ``FEATURES``.
     """
-    offsets = [utc_offset_seconds(item) for item in transactions]
-    if len(transactions) > _FEW:
-        time, offset = np.array(times, np.int64), np.array(offsets, np.int64)
-        amount = np.array([item.amount for item in transactions])
-        coordinates = np.array([_coordinates(item) for item in transactions]).T
-        return feature_columns(time, offset, amount, coordinates, statistics)
-    numbers = statistics.T.tolist()
-    return np.array(
-        [
-            _ROW(
-                numbers[index],
-                moment * 1.0,
-                local_hour(moment, shift),
-                local_day_of_week(moment, shift),
-                item.amount,
-                *_coordinates(item),
-            )
-            for index, (item, moment, shift) in enumerate(zip(transactions, times, offsets, strict=True))
-        ]
-    ).reshape(-1, len(FEATURES))
+    return _computed(statistics, b"".join(map(_facts, transactions, times)), len(transactions))
 
 
-def _row_formulas() -> Callable[..., list[float]]:
-    parameters = ("time", "hour", "day_of_week", "amount", "latitude_a", "longitude_a", "latitude_b", "longitude_b")
-    formulas = Formulas("statistics", *parameters)
-    time, hour, day_of_week, amount, *places = (Symbol(formulas, name) for name in parameters)
-    statistics = [formulas.symbol(f"statistics[{place}]") for place in range(WIDTH)]
-    row = _Rows[Symbol](statistics, time, hour, day_of_week, amount, places)
-    return formulas.compiled([feature.compute(row) for feature in FEATURES])
-
-
-#: The definitions of the features, for one row.
-_ROW: Final = _row_formulas()
+def _facts(item: Transaction, time: int) -> bytes:
+    # The clock that the customer looked at is the timestamp's own: see :mod:`.clock` for columns.
+    clock = item.timestamp
+    return _FACTS.pack(time, clock.hour, clock.weekday(), item.amount, *_coordinates(item))

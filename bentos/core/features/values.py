@@ -1,8 +1,8 @@
-"""Arithmetic that reads alike for a column of rows and for the formula of one row.
+"""Arithmetic that reads alike for a column of rows and for a formula that is written down.
 
-The service mostly asks for one row, and numpy takes ten times as long for an array of one value as Python for a float.
-So the definitions are written once, over ``Values``, and these functions hide whether they compute a column or write
-down a formula.
+The service mostly asks for few rows, and numpy takes a hundred times as long for an array of one value as a compiled
+formula. So the definitions are written once, over ``Values``, and these functions hide whether they compute a column or
+write down a formula.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bentos.core.features.windows import FloatArray
 
 __all__ = ["Values", "maximum", "minimum", "square_root", "trigonometry", "where"]
 
-#: float64 [n] for n rows, or the symbol of one row's value.
+#: float64 [n] for n rows, or the symbol of a row's value.
 Values = TypeVar("Values", Symbol, FloatArray)
 
 

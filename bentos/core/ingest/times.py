@@ -21,7 +21,7 @@ IntArray = NDArray[np.int64]
 
 #: RFC 3339 with the freedoms that the service's parser takes as well: a blank or underscore for T, seconds left out.
 _WITH_OFFSET: Final = (
-    r"^(?P<day>\d{4}-\d{2}-\d{2})[Tt _](?P<clock>\d{2}:\d{2}(?::\d{2})?)(?:[.,](?P<fraction>\d+))?"
+    r"^(?P<day>\d{4}-\d{2}-\d{2})[Tt _](?P<clock>\d{2}:\d{2})(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d+))?)?"
     r"(?P<offset>[Zz]|[+\-−](?:[01]\d|2[0-3]):?[0-5]\d)$"
 )
 _WITHOUT_OFFSET: Final = r"^\d{4}-\d{2}-\d{2}(?:[Tt _]\d{2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?)?$"
@@ -123,7 +123,8 @@ def _offset_text(column: pa.ChunkedArray, target: str, found: Findings) -> tuple
     def part(name: str) -> pa.ChunkedArray:
         return pc.struct_field(parts, name)
 
-    clock = pc.binary_join_element_wise(part("day"), part("clock"), "T")
+    second = pc.if_else(pc.equal(part("second"), ""), "00", part("second"))
+    clock = pc.binary_join_element_wise(part("day"), pc.binary_join_element_wise(part("clock"), second, ":"), "T")
     local = pd.to_datetime(clock.to_pandas(), format="ISO8601", errors="coerce").to_numpy("datetime64[us]")
     time = local.astype(np.int64)
     # Digits after the sixth are cut off, as the service does.

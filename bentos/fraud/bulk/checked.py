@@ -7,7 +7,6 @@ import io
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from bentos.core.errors import InvalidInput
@@ -96,16 +95,14 @@ class CheckedStream(io.RawIOBase):
         except UnicodeDecodeError as error:
             line = self._lines + data.count(10, 0, max(error.start, 0))
             raise refused(f"line {line:,} is not UTF-8 text ({error.reason}); only UTF-8 is read") from error
-        self._measure(data)
+        # In so few bytes only the line that began before them can be too long.
+        for start in range(0, len(data), self._limits.line_bytes):
+            self._measure(data, start, min(start + self._limits.line_bytes, len(data)))
 
-    def _measure(self, data: bytes) -> None:
-        ends = np.flatnonzero(np.frombuffer(data, np.uint8) == 10)
+    def _measure(self, data: bytes, start: int, end: int) -> None:
+        first = data.find(10, start, end)
         longest = self._limits.line_bytes
-        gaps = np.diff(ends, prepend=-1 - self._open_line) if len(ends) else np.empty(0, np.int64)
-        open_line = len(data) - 1 - int(ends[-1]) if len(ends) else self._open_line + len(data)
-        long = np.flatnonzero(gaps > longest)
-        if len(long) or open_line > longest:
-            line = self._lines + (int(long[0]) if len(long) else len(ends))
-            raise refused(f"line {line:,} is longer than {longest:,} bytes, the longest that is taken")
-        self._lines += len(ends)
-        self._open_line = open_line
+        if self._open_line + (end if first < 0 else first + 1) - start > longest:
+            raise refused(f"line {self._lines:,} is longer than {longest:,} bytes, the longest that is taken")
+        self._lines += data.count(10, start, end)
+        self._open_line = self._open_line + end - start if first < 0 else end - 1 - data.rfind(10, start, end)

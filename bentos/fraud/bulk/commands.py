@@ -10,7 +10,8 @@ import click
 
 from bentos.core.settings import load_settings
 from bentos.fraud.application import load_artifact
-from bentos.fraud.bulk.partitions import Target, find_partitions, share
+from bentos.fraud.bulk.partitions import find_partitions, share
+from bentos.fraud.bulk.targets import Target
 from bentos.fraud.options import Explain
 from bentos.fraud.settings import ScoringSettings
 
@@ -29,7 +30,7 @@ class _Share(click.ParamType[tuple[int, int]]):
 
 @click.command("bulk")
 @click.argument("source")
-@click.argument("target", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("target")
 @click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes.")
 @click.option(
     "--explain",
@@ -48,14 +49,14 @@ class _Share(click.ParamType[tuple[int, int]]):
 @click.option("--index", type=click.IntRange(0), envvar="JOB_COMPLETION_INDEX", hidden=True)
 def bulk(
     source: str,
-    target: Path,
+    target: str,
     workers: int,
     explain: Explain,
     partition: tuple[int, int] | None,
     completions: int | None,
     index: int | None,
 ) -> int:
-    """Score every Parquet file below SOURCE, a folder or URL, into a file of the same name below TARGET.
+    """Score every Parquet file below SOURCE into a file of the same name below TARGET; both are folders or URLs.
 
     Each file is scored like a batch job: what the feature store knows, and its own rows in order of time. Files that
     were scored already, and are unchanged since, are passed over. The exit code is 1 when a file could not be scored.

@@ -5,13 +5,18 @@ So files are scored by the very code that scores single transactions, and nothin
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import mmap
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bentos.core.errors import Unavailable
@@ -19,29 +24,31 @@ from bentos.core.features import _states
 from bentos.core.features.history import CATEGORY, CUSTOMER, KINDS, MERCHANT, KeyKind
 from bentos.core.features.online import feature_columns
 from bentos.core.features.pseudonyms import KEY_BYTES, Pseudonyms
+from bentos.core.features.snapshot import Snapshot, joined_states
 from bentos.core.features.window_statistics import WIDTH
 from bentos.core.features.windows import FloatArray, IntArray
+from bentos.fraud.bulk.threads import ahead
 from bentos.fraud.bulk.validating import Rows, default_category
 from bentos.fraud.store.base import FeatureStore
 from bentos.fraud.store.embedded import EmbeddedStore
 
-__all__ = ["Spool"]
+__all__ = ["Spool", "Spooled"]
 
-#: What the compiled store takes, and what else its features need.
-_RECORD: Final = np.dtype(
+#: What the compiled store takes.
+_ROW: Final = np.dtype(
     [
         ("keys", "u1", (len(KINDS), KEY_BYTES)),
         ("identity", "<u8"),
         ("time", "<i8"),
         ("amount", "<f8"),
         ("record", "<i8"),
-        ("offset", "<i8"),
-        ("coordinates", "<f8", (4,)),
-        ("place", "<i8"),
     ]
 )
-_ROW_BYTES: Final = _states.ROW_BYTES
+#: With what else its features need.
+_RECORD: Final = np.dtype([*_ROW.descr, ("offset", "<i8"), ("coordinates", "<f8", (4,)), ("place", "<i8")])
 _BLOCK: Final = 16_384
+#: Identities are told apart by so many of their bits while nothing but a hint is needed.
+_MARKS: Final = 1 << 24
 #: Keys that are remembered by their identifiers; beyond that they are hashed anew.
 _REMEMBERED: Final = 100_000
 _CAPACITY: Final = 1 << 42
@@ -49,24 +56,96 @@ _KINDS: Final[dict[KeyKind, str]] = {CUSTOMER: "customer_id", MERCHANT: "merchan
 
 
 class _Keys:
-    """Keys of one kind, and which of them the temporary store was already given."""
+    """Keys of one kind, by identifier. Safe for use by several threads."""
 
     def __init__(self, kind: KeyKind, pseudonyms: Pseudonyms) -> None:
         self._kind = kind
         self._pseudonyms = pseudonyms
-        self._known: dict[str, bytes] = {}
+        self._adding = threading.Lock()
+        # Replaced as a whole, so that it is read without the lock.
+        self._known = pa.array([], pa.string()), np.empty((0, KEY_BYTES), np.uint8)
 
     def of(self, column: pa.Array) -> tuple[NDArray[np.uint8], list[str]]:
         """Keys, uint8 [n, 16], and the identifiers that were not remembered."""
         coded = column.dictionary_encode()
-        names = coded.dictionary.to_pylist()
-        if len(self._known) > _REMEMBERED:
-            self._known.clear()
-        fresh = [name for name in names if name not in self._known]
-        for name in fresh:
-            self._known[name] = self._pseudonyms.key(self._kind, name)
-        keys = np.frombuffer(b"".join(map(self._known.__getitem__, names)), np.uint8).reshape(-1, KEY_BYTES)
-        return keys[coded.indices.to_numpy(zero_copy_only=False)], fresh
+        identifiers, keys = self._known
+        places = pc.index_in(coded.dictionary, value_set=identifiers)
+        fresh: list[str] = []
+        if places.null_count:
+            with self._adding:
+                identifiers, keys, fresh = self._learnt(coded.dictionary)
+            places = pc.index_in(coded.dictionary, value_set=identifiers)
+        return keys[places.to_numpy()[coded.indices.to_numpy()]], fresh
+
+    def _learnt(self, names: pa.Array) -> tuple[pa.Array, NDArray[np.uint8], list[str]]:
+        identifiers, keys = self._known
+        if len(identifiers) > _REMEMBERED:
+            identifiers, keys = identifiers[:0], keys[:0]
+        # Another thread may have met some of them meanwhile.
+        unknown = names.filter(pc.is_null(pc.index_in(names, value_set=identifiers)))
+        fresh = unknown.to_pylist()
+        hashed = b"".join(self._pseudonyms.key(self._kind, name) for name in fresh)
+        identifiers = pa.concat_arrays([identifiers, unknown])
+        keys = np.concatenate([keys, np.frombuffer(hashed, np.uint8).reshape(-1, KEY_BYTES)])
+        self._known = identifiers, keys
+        return identifiers, keys, fresh
+
+
+class _Seen:
+    """Identities that came before: it forgets none, and takes a few for one of these.
+
+    Searching a busy key's events for a transaction is what looking one up costs most, and nearly all are new.
+    """
+
+    def __init__(self) -> None:
+        self._marks = np.zeros(_MARKS, bool)
+
+    def note(self, identities: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Whether each is new for certain, bool [n]; from then on none is."""
+        marks = (identities % np.uint64(_MARKS)).astype(np.int64)
+        new = np.zeros(len(marks), bool)
+        new[np.unique(marks, return_index=True)[1]] = True
+        new &= ~self._marks[marks]
+        self._marks[marks] = True
+        return new
+
+
+class _Lane:
+    """The temporary store of one kind of keys: none waits for that of another, and each fits better into the caches."""
+
+    def __init__(self, path: Path, kind: KeyKind, pseudonyms: Pseudonyms) -> None:
+        self._kind = kind
+        self._skipped = sum(_states.SKIP << place for place, other in enumerate(KINDS) if other is not kind)
+        # A store forgets keys that had no event since long before its newest one, which must not be later than the row
+        # whose turn it is: a file of three months would lose its own past to what the real store has seen today. So the
+        # clock by which the newest one is taken over stands at the beginning of time.
+        self._store = EmbeddedStore(path, pseudonyms, _CAPACITY, lambda: 1)
+
+    def fill(self, known: Snapshot) -> None:
+        """Bring along what is known of its keys."""
+        states = {name: found if name == self._kind.name else joined_states(()) for name, found in known.states.items()}
+        self._store.add(dataclasses.replace(known, states=states))
+
+    def look_up(self, rows: NDArray[np.void], statistics: FloatArray, latest: int) -> None:
+        """Fill in the statistics of its kind, and record the rows."""
+        asked = rows.copy()
+        asked["record"] |= self._skipped
+        if self._store.states.lookup(asked.view(np.uint8), statistics, bytearray(len(rows)), latest) != _states.DONE:
+            raise Unavailable(
+                "the temporary feature store of the work cannot take more: the disk of its folder is full, or too slow"
+            )
+
+    def close(self) -> None:
+        """Give back what is open."""
+        self._store.close()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Spooled:
+    """The good rows of a piece, and the identifiers of each kind whose keys were not met before."""
+
+    records: NDArray[np.void]
+    fresh: dict[KeyKind, list[str]]
 
 
 class Spool:
@@ -80,6 +159,8 @@ class Spool:
         The real store.
     pseudonyms
         The hash of its keys.
+    name
+        Part of the transaction ids that are made where they are missing.
     """
 
     def __init__(self, folder: Path, store: FeatureStore, pseudonyms: Pseudonyms, name: str) -> None:
@@ -88,48 +169,58 @@ class Spool:
         self._pseudonyms = pseudonyms
         self._name = name
         self._keys = {kind: _Keys(kind, pseudonyms) for kind in KINDS}
-        self._latest = 0
-        self._temporary = EmbeddedStore(folder / "features.store", pseudonyms, _CAPACITY, lambda: max(self._latest, 1))
+        self._latest = 1
+        self._lanes = [_Lane(folder / f"{kind.name}.store", kind, pseudonyms) for kind in KINDS]
+        self._seen = _Seen()
         self._stream = (folder / "rows").open("wb")
         self._times: list[IntArray] = []
 
     def close(self) -> None:
         """Give back what is open."""
         self._stream.close()
-        self._temporary.close()
+        for lane in self._lanes:
+            lane.close()
 
-    def add(self, rows: Rows, start: int) -> None:
-        """Take the good rows of a piece whose first row has the number ``start``; bring along what is known of them."""
+    def spooled(self, rows: Rows, start: int) -> Spooled:
+        """The good rows of a piece whose first row has the number ``start``. Safe for use by several threads."""
         places = np.flatnonzero(rows.good)
-        if not len(places):
-            return
-        chosen = pa.array(places)
+        chosen = None if len(places) == len(rows.good) else pa.array(places)
         records = np.zeros(len(places), _RECORD)
-        wanted: dict[KeyKind, list[str]] = {}
+        fresh: dict[KeyKind, list[str]] = {}
         for number, (kind, column) in enumerate(_KINDS.items()):
             names = rows.names[column]
-            names = (default_category(names) if kind is CATEGORY else names).take(chosen)
-            records["keys"][:, number], wanted[kind] = self._keys[kind].of(names)
-        records["identity"] = self._identities(rows.names["transaction_id"].take(chosen), places + start)
+            names = _taken(default_category(names) if kind is CATEGORY else names, chosen)
+            records["keys"][:, number], fresh[kind] = self._keys[kind].of(names)
+        records["identity"] = self._identities(_taken(rows.names["transaction_id"], chosen), places + start)
         records["time"], records["offset"] = rows.time[places], rows.offset[places]
-        records["amount"], records["record"] = rows.amount[places], 1
+        records["amount"], records["record"] = rows.amount[places], _states.RECORD
         records["coordinates"] = rows.coordinates[:, places].T
         records["place"] = places + start
-        if any(wanted.values()):
-            self._temporary.add(self._store.extract(wanted))
-        self._stream.write(records.tobytes())
-        self._times.append(rows.time[places])
-        self._latest = max(self._latest, int(rows.time[places].max()))
+        return Spooled(records, fresh)
 
     def _identities(self, names: pa.Array, places: IntArray) -> NDArray[np.uint64]:
-        identity = self._pseudonyms.identity
-        return np.array(
-            [
-                identity(f"{self._name}-{place}" if name is None else name)
-                for name, place in zip(names.to_pylist(), places.tolist(), strict=True)
-            ],
-            np.uint64,
-        )
+        given = names.cast(pa.binary()).to_pylist()
+        if names.null_count:
+            given = [
+                f"{self._name}-{place}".encode("utf-8", "surrogatepass") if name is None else name
+                for name, place in zip(given, places.tolist(), strict=True)
+            ]
+        return self._pseudonyms.identities(given)
+
+    def add(self, piece: Spooled) -> None:
+        """Take the rows of the next piece, and bring along what is known of them."""
+        if not len(piece.records):
+            return
+        if any(piece.fresh.values()):
+            known = self._store.extract(piece.fresh)
+            for states in known.states.values():
+                self._seen.note(states.cells["identity"])
+            for lane in self._lanes:
+                lane.fill(known)
+        time = piece.records["time"].copy()
+        self._stream.write(piece.records.data)
+        self._times.append(time)
+        self._latest = max(self._latest, int(time.max()))
 
     def features(
         self, told: Callable[[float], None], go_on: Callable[[], None]
@@ -143,6 +234,19 @@ class Spool:
         del time
         if not len(order):
             return
+        done = 0
+        # One thread a lane looks up, in order of time, while another one computes with what was found before.
+        with (
+            ThreadPoolExecutor(len(self._lanes)) as pool,
+            contextlib.closing(ahead(lambda block: self._looked_up(block, pool), self._blocks(order, go_on))) as found,
+            contextlib.closing(ahead(_computed, found)) as computed,
+        ):
+            for places, values in computed:
+                yield places, values
+                done += len(places)
+                told(done / len(order))
+
+    def _blocks(self, order: IntArray, go_on: Callable[[], None]) -> Iterator[NDArray[np.void]]:
         with (self._folder / "rows").open("rb") as stream:
             mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
             records = np.frombuffer(mapped, _RECORD)
@@ -150,24 +254,30 @@ class Spool:
                 go_on()
                 block = records[order[start : start + _BLOCK]]
                 mapped.madvise(mmap.MADV_DONTNEED)
-                yield block["place"].copy(), self._computed(block)
-                told(min(start + _BLOCK, len(order)) / len(order))
+                yield block
             del records
             mapped.close()
 
-    def _computed(self, block: NDArray[np.void]) -> FloatArray:
-        rows = np.ascontiguousarray(block.view(np.uint8).reshape(len(block), -1)[:, :_ROW_BYTES])
+    def _looked_up(self, block: NDArray[np.void], pool: ThreadPoolExecutor) -> tuple[NDArray[np.void], FloatArray]:
+        block["record"][self._seen.note(block["identity"])] |= _states.FRESH
+        rows = np.ascontiguousarray(block.view(np.uint8).reshape(len(block), -1)[:, : _ROW.itemsize]).view(_ROW)[:, 0]
         statistics = np.empty((WIDTH, len(block)))
-        outcomes = bytearray(len(block))
-        worst = self._temporary.states.lookup(rows.tobytes(), statistics, outcomes, max(self._latest, 1))
-        if worst != _states.DONE:
-            raise Unavailable(
-                "the temporary feature store of the work cannot take more: the disk of its folder is full, or too slow"
-            )
-        return feature_columns(
-            block["time"].copy(),
-            block["offset"].copy(),
-            block["amount"].copy(),
-            block["coordinates"].T.copy(),
-            statistics,
-        )
+        for begun in [pool.submit(lane.look_up, rows, statistics, self._latest) for lane in self._lanes]:
+            begun.result()
+        return block, statistics
+
+
+def _taken(column: pa.Array, places: pa.Array | None) -> pa.Array:
+    return column if places is None else column.take(places)
+
+
+def _computed(found: tuple[NDArray[np.void], FloatArray]) -> tuple[IntArray, FloatArray]:
+    block, statistics = found
+    values = feature_columns(
+        block["time"].copy(),
+        block["offset"].copy(),
+        block["amount"].copy(),
+        block["coordinates"].T.copy(),
+        statistics,
+    )
+    return block["place"].copy(), values

@@ -5,21 +5,21 @@ from __future__ import annotations
 import multiprocessing
 import shutil
 import signal
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from bentos.core.commands import terminable
 from bentos.core.errors import FraudError, Unavailable
 from bentos.core.features.pseudonyms import Pseudonyms
 from bentos.fraud.application import load_artifact, open_store
 from bentos.fraud.bulk.memory import spare_memory
-from bentos.fraud.bulk.partitions import Partition, Target
+from bentos.fraud.bulk.partitions import Partition
 from bentos.fraud.bulk.pipeline import Pipeline
 from bentos.fraud.bulk.reading import FileForm
+from bentos.fraud.bulk.targets import Target
 from bentos.fraud.options import Explain
 from bentos.fraud.scorer import Scorer
 from bentos.fraud.settings import ScoringSettings
@@ -81,7 +81,7 @@ def score_partitions(
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     first = (settings, target, scratch, explain, stop)
-    with _stopping(), ProcessPoolExecutor(workers, context, _begin, first) as pool:
+    with terminable(), ProcessPoolExecutor(workers, context, _begin, first) as pool:
         waiting = {pool.submit(_score, partition): partition for partition in partitions}
         try:
             for done in as_completed(waiting):
@@ -95,23 +95,6 @@ def score_partitions(
 
 def _lost(error: BaseException) -> str:
     return f"its process ended ({type(error).__name__}); see the log, or whether memory ran out"
-
-
-@contextmanager
-def _stopping() -> Iterator[None]:
-    """SIGTERM ends the work as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupted)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _begin(settings: ScoringSettings, target: Target, scratch: Path, explain: Explain, stop: Any) -> None:

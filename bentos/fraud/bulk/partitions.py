@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 import fsspec
 
 from bentos.core.errors import Unavailable
-from bentos.core.files import atomic_file
 from bentos.fraud.bulk.reading import refused
 
-__all__ = ["Partition", "Target", "find_partitions", "share"]
+__all__ = ["Partition", "find_partitions", "share"]
 
 _ENDING: Final = ".parquet"
-#: Beside a finished result; begins with a dot, so that readers of the data set pass over it.
-_MARKER: Final = ".{name}.done"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,53 +85,3 @@ def _version(about: dict[str, Any]) -> str:
 def share(partitions: list[Partition], number: int, of: int) -> list[Partition]:
     """Every ``of``-th partition from ``number`` on: what one of several machines does."""
     return partitions[number::of]
-
-
-class Target:
-    """Where results go, with a marker beside each finished one.
-
-    Parameters
-    ----------
-    root
-        Folder of this machine.
-    identity
-        Of the model and of how it was asked; what another one made is made again.
-    """
-
-    def __init__(self, root: Path, identity: str) -> None:
-        self._root = root
-        self._identity = identity
-
-    def done(self, partition: Partition) -> bool:
-        """Whether the result is there, made from the same file in the same way."""
-        place = self._root / partition.name
-        try:
-            marker = json.loads(self._marker(place).read_bytes())
-            return bool(
-                marker["version"] == partition.version
-                and marker["identity"] == self._identity
-                and marker["result_bytes"] == place.stat().st_size
-            )
-        except (OSError, ValueError, KeyError, TypeError):
-            return False
-
-    def put(self, partition: Partition, result: Path, rows: int, failed: int) -> None:
-        """Take a result over."""
-        place = self._root / partition.name
-        # A marker of an older result must not speak for a newer one.
-        self._marker(place).unlink(missing_ok=True)
-        with result.open("rb") as there, atomic_file(place) as here:
-            while part := there.read(1 << 20):
-                here.write(part)
-        about = {
-            "version": partition.version,
-            "identity": self._identity,
-            "result_bytes": place.stat().st_size,
-            "rows": rows,
-            "failed": failed,
-        }
-        with atomic_file(self._marker(place)) as stream:
-            stream.write(json.dumps(about).encode())
-
-    def _marker(self, place: Path) -> Path:
-        return place.with_name(_MARKER.format(name=place.name))

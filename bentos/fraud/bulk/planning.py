@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import mmap
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -30,9 +28,10 @@ from bentos.fraud.bulk.chunks import (
     write_plan,
     write_table,
 )
-from bentos.fraud.bulk.history import Spool
+from bentos.fraud.bulk.history import Spool, Spooled
 from bentos.fraud.bulk.reading import FileForm, Limits, Piece, open_source, refused
 from bentos.fraud.bulk.settings import BulkSettings
+from bentos.fraud.bulk.threads import ahead
 from bentos.fraud.bulk.validating import validate
 from bentos.fraud.options import Explain
 from bentos.fraud.store.base import FeatureStore
@@ -45,6 +44,8 @@ ERROR: Final = ""
 _SCRATCH: Final = ".plan-"
 #: Of a chunk's columns, about: a megabyte a row times its rows would fit into no memory.
 _PIECE_BYTES: Final = 64 * 1024**2
+#: Pieces that are validated side by side, together of no more than :data:`_PIECE_BYTES`.
+_THREADS: Final = 2
 #: Shares of the progress.
 _READ, _COMPUTED = 0.6, 0.9
 
@@ -104,30 +105,56 @@ def _planned(
     go_on: Callable[[], None],
 ) -> PlanFile:
     columns: dict[str, None] = {}
-    total, starts = 0, [0]
+    starts = [0]
     bad: list[IntArray] = []
+
+    def numbered(pieces: Iterator[Piece]) -> Iterator[_Chunk]:
+        for piece in _sized(pieces, settings.bulk_chunk_rows):
+            go_on()
+            columns.update(dict.fromkeys(piece.table.column_names))
+            starts.append(starts[-1] + piece.table.num_rows)
+            if starts[-1] > settings.bulk_row_limit:
+                raise refused(f"has more than {settings.bulk_row_limit:,} rows, the most that is taken")
+            yield _Chunk(len(starts) - 2, starts[-2], piece)
+
+    def spooled(chunk: _Chunk) -> tuple[Spooled, IntArray]:
+        return _spooled(work.folder, chunk, spool)
+
     with contextlib.closing(Spool(scratch, past.store, past.pseudonyms, work.folder.name)) as spool:
-        with open_source(work.source, work.form, _limits(settings), lambda share: on_progress(share * _READ)) as pieces:
-            for piece in _sized(pieces, settings.bulk_chunk_rows):
-                go_on()
-                rows = validate(piece)
-                errors = (
-                    pa.array([rows.errors.get(place) for place in range(piece.table.num_rows)], pa.string())
-                    if (rows.errors)
-                    else pa.nulls(piece.table.num_rows, pa.string())
-                )
-                write_table(work.folder / input_name(len(starts) - 1), piece.table.append_column(ERROR, errors))
-                spool.add(rows, total)
-                bad.append(np.flatnonzero(~rows.good) + total)
-                columns.update(dict.fromkeys(piece.table.column_names))
-                total += piece.table.num_rows
-                starts.append(total)
-                if total > settings.bulk_row_limit:
-                    raise refused(f"has more than {settings.bulk_row_limit:,} rows, the most that is taken")
-        if total == 0:
+        with (
+            open_source(work.source, work.form, _limits(settings), lambda share: on_progress(share * _READ)) as pieces,
+            contextlib.closing(
+                ahead(spooled, numbered(pieces), threads=_THREADS, weigh=_Chunk.weight, room=_PIECE_BYTES)
+            ) as chunks,
+        ):
+            for rows, places in chunks:
+                spool.add(rows)
+                bad.append(places)
+        if starts[-1] == 0:
             raise refused("has no rows")
         _write_features(work.folder, scratch, spool, starts, np.concatenate(bad), on_progress, go_on)
-    return PlanFile(total, len(starts) - 1, work.explain, list(columns))
+    return PlanFile(starts[-1], len(starts) - 1, work.explain, list(columns))
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Rows of a chunk as they came, with its number and that of its first row."""
+
+    number: int
+    start: int
+    piece: Piece
+
+    def weight(self) -> int:
+        return int(self.piece.table.nbytes)
+
+
+def _spooled(folder: Path, chunk: _Chunk, spool: Spool) -> tuple[Spooled, IntArray]:
+    """Leave a chunk's input; returns its good rows and the numbers of the others."""
+    rows = validate(chunk.piece)
+    table = chunk.piece.table
+    errors = [rows.errors.get(place) for place in range(table.num_rows)] if rows.errors else pa.nulls(table.num_rows)
+    write_table(folder / input_name(chunk.number), table.append_column(ERROR, pa.array(errors, pa.string())))
+    return spool.spooled(rows, chunk.start), np.flatnonzero(~rows.good) + chunk.start
 
 
 def _limits(settings: BulkSettings) -> Limits:
@@ -150,25 +177,34 @@ def _write_features(
 ) -> None:
     """Feature rows are made in order of time and left in order of the input."""
     width, total = len(FEATURES), starts[-1]
-    with (scratch / "features").open("w+b") as stream:
-        # Room that is missing later, when a page of the mapping is written back, ends the process.
-        os.posix_fallocate(stream.fileno(), 0, total * width * 8)
-        mapped = mmap.mmap(stream.fileno(), 0)
-        values = np.frombuffer(mapped, np.float64).reshape(total, width)
+    # Where each row's features lie in the order of time; bad rows have none, and are told by their places.
+    lies = np.zeros(total, np.int64)
+    done = 0
+    with contextlib.ExitStack() as stack:
+        stream = stack.enter_context((scratch / "features").open("w+b"))
         for places, block in spool.features(lambda share: on_progress(_READ + share * (_COMPUTED - _READ)), go_on):
-            values[places] = block
+            lies[places] = np.arange(done, done + len(places))
+            done += len(places)
+            stream.write(block.data)
+        if not done:
+            stream.write(bytes(width * 8))
+        stream.flush()
+        mapped = stack.enter_context(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+
+        def leave(chunk: int) -> None:
+            start, end = starts[chunk : chunk + 2]
+            # No view of the mapping may be left when it is closed.
+            part = np.frombuffer(mapped, np.float64).reshape(-1, width)[lies[start:end]]
             # Keeps them in the file, not in this process.
-            mapped.madvise(mmap.MADV_DONTNEED)
-        for chunk, (start, end) in enumerate(pairwise(starts)):
-            go_on()
-            part = values[start:end].copy()
             mapped.madvise(mmap.MADV_DONTNEED)
             first, last = np.searchsorted(bad, [start, end])
             part[bad[first:last] - start] = np.nan
             write_features(folder / features_name(chunk), part)
-            on_progress(_COMPUTED + (1 - _COMPUTED) * start / total)
-        del values
-        mapped.close()
+
+        left = stack.enter_context(contextlib.closing(ahead(leave, range(len(starts) - 1), threads=_THREADS)))
+        for chunk, _ in enumerate(left, 1):
+            go_on()
+            on_progress(_COMPUTED + (1 - _COMPUTED) * starts[chunk] / total)
 
 
 def _sized(pieces: Iterator[Piece], size: int) -> Iterator[Piece]:

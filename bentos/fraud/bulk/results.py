@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from bentos.core.errors import NotFound
 from bentos.fraud.bulk.chunks import PlanFile, input_name, read_plan, read_table, scored_name, written
 from bentos.fraud.bulk.columns import kept_names
 from bentos.fraud.bulk.planning import ERROR
+from bentos.fraud.bulk.threads import ahead
 
 __all__ = ["RESULT_FILE", "csv_parts", "write_result"]
 
@@ -36,10 +38,14 @@ def write_result(folder: Path, chunks: int, on_progress: Callable[[float], None]
     if plan is None or plan.chunks != chunks:
         raise NotFound(f"there is no plan of {chunks} chunks in the folder of this work")
     schema = _schema(folder, plan)
-    with written(path) as stream, pq.ParquetWriter(stream, schema, compression="zstd") as writer:
-        for chunk in range(chunks):
-            writer.write_table(_combined(folder, chunk, plan, schema))
-            on_progress((chunk + 1) / chunks)
+    with (
+        written(path) as stream,
+        pq.ParquetWriter(stream, schema, compression="zstd") as writer,
+        contextlib.closing(ahead(lambda chunk: _combined(folder, chunk, plan, schema), range(chunks))) as parts,
+    ):
+        for done, part in enumerate(parts, 1):
+            writer.write_table(part)
+            on_progress(done / chunks)
     return path
 
 

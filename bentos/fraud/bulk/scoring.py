@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bentos.core.answers import ReasonText
@@ -22,6 +23,8 @@ __all__ = ["SCORED", "needed", "score_chunk"]
 SCORED: Final = pa.schema(
     [("score", pa.float64()), *((name, pa.string()) for name in ("decision", "reasons", "model_version"))]
 )
+#: By :func:`_decisions`' numbers.
+_DECISIONS: Final = ("approve", "review", "block")
 #: Rows of one call of the model.
 _BLOCK: Final = 4096
 
@@ -48,9 +51,9 @@ def score_chunk(scorer: Scorer, folder: Path, chunk: int) -> tuple[int, int]:
     table = pa.table(
         [
             pa.array(score, pa.float64(), mask=~good),
-            pa.array(decision, pa.string(), mask=~good),
+            pa.DictionaryArray.from_arrays(pa.array(decision, mask=~good), _DECISIONS).dictionary_decode(),
             pa.array(reasons, pa.string()),
-            pa.array(np.full(len(values), scorer.model.version, object), pa.string(), mask=~good),
+            pc.if_else(pa.array(good), scorer.model.version, pa.scalar(None, pa.string())),
         ],
         schema=SCORED,
     )
@@ -63,17 +66,15 @@ def _scores(scorer: Scorer, rows: FloatArray) -> FloatArray:
     return np.concatenate(parts) if parts else np.empty(0)
 
 
-def _decisions(scorer: Scorer, score: FloatArray) -> NDArray[np.object_]:
-    """As :func:`.scorer.decide`, for a column."""
+def _decisions(scorer: Scorer, score: FloatArray) -> NDArray[np.int8]:
+    """As :func:`.scorer.decide`, for a column; places in :data:`_DECISIONS`."""
     thresholds = scorer.thresholds
-    return np.select([score >= thresholds.block, score >= thresholds.review], ["block", "review"], "approve").astype(
-        object
-    )
+    return np.select([score >= thresholds.block, score >= thresholds.review], [np.int8(2), np.int8(1)], np.int8(0))
 
 
-def _reasoned(explain: Explain, decision: NDArray[np.object_]) -> NDArray[np.bool_]:
+def _reasoned(explain: Explain, decision: NDArray[np.int8]) -> NDArray[np.bool_]:
     if explain == "flagged":
-        return np.asarray(decision != "approve", bool)
+        return decision > 0
     return np.full(len(decision), explain == "all")
 
 

@@ -110,14 +110,15 @@ def _names(column: pa.Array | None, rows: int, usual: NDArray[np.bool_], *, requ
         usual &= pc.is_null(column).to_numpy(zero_copy_only=False) & (not required)
         return pa.nulls(rows, pa.string())
     column = _emptied(column)
-    plain = pc.and_(pc.string_is_ascii(column), pc.ascii_is_printable(column))
     fits = pc.less_equal(pc.binary_length(column), _LONGEST)
-    usual &= pc.fill_null(pc.and_(plain, fits), not required).to_numpy(zero_copy_only=False)
+    usual &= pc.fill_null(pc.and_(pc.ascii_is_printable(column), fits), not required).to_numpy(zero_copy_only=False)
     return column
 
 
 def _emptied(column: pa.Array) -> pa.Array:
     """An empty cell is a missing one."""
+    if pc.min(pc.binary_length(column)).as_py() != 0:
+        return column
     return pc.if_else(pc.equal(pc.binary_length(column), 0), None, column)
 
 
@@ -125,10 +126,7 @@ def _numbers(name: str, column: pa.Array | None, rows: int, usual: NDArray[np.bo
     if column is None or pa.types.is_null(column.type):
         return np.full(rows, np.nan)
     if pa.types.is_string(column.type):
-        column = _emptied(column)
-        plain = pc.match_substring_regex(column, _NUMBER)
-        usual &= pc.fill_null(plain, True).to_numpy(zero_copy_only=False)
-        column = pc.if_else(plain, column, None).cast(pa.float64())
+        column = _parsed(_emptied(column), usual)
     elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
         column = column.cast(pa.float64(), safe=False)
     else:
@@ -137,6 +135,19 @@ def _numbers(name: str, column: pa.Array | None, rows: int, usual: NDArray[np.bo
     values = np.array(column.fill_null(np.nan).to_numpy(zero_copy_only=False), np.float64)
     least, most = _RANGES[name]
     usual &= np.isnan(values) | ((values >= least) & (values <= most))
+    return values
+
+
+def _parsed(texts: pa.Array, usual: NDArray[np.bool_]) -> pa.Array:
+    """Text as numbers; null where it is none, or is left to the rules."""
+    try:
+        values = texts.cast(pa.float64())
+    except pa.ArrowInvalid:
+        plain = pc.match_substring_regex(texts, _NUMBER)
+        usual &= pc.fill_null(plain, True).to_numpy(zero_copy_only=False)
+        return pc.if_else(plain, texts, None).cast(pa.float64())
+    # NaN and infinity have their spelling too.
+    usual &= pc.fill_null(pc.is_finite(values), True).to_numpy(zero_copy_only=False)
     return values
 
 

@@ -51,6 +51,9 @@ class Delivery:
 class FeatureStore(Protocol):
     """Keeps the state of every key. Safe for use by several threads; several processes share one store."""
 
+    waits: bool
+    """Whether lookups wait for another process to answer."""
+
     async def lookup_many(self, transactions: Sequence[Transaction], record: Sequence[bool]) -> FeatureRows:
         """Features of n transactions, in order: a later one sees an earlier one that was recorded.
 

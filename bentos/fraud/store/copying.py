@@ -27,6 +27,10 @@ __all__ = ["INTERVAL_SECONDS", "Copier", "copy_round", "drain", "log_of", "redo"
 _LOGGER = logging.getLogger(__name__)
 #: Between two rounds: what a power cut may take, with the time that a round needs.
 INTERVAL_SECONDS: Final = 5.0
+#: Rounds of a busy store are further apart, so that copying takes no more than this share of a processor; a power cut
+#: may then take so many seconds.
+_SHARE: Final = 0.03
+_LONGEST_INTERVAL_SECONDS: Final = 30.0
 #: How soon a process that closes the store is heard, and the copier's end is noticed by the next one.
 _POLL_SECONDS: Final = 0.1
 _TURN_SECONDS: Final = 1.0
@@ -227,12 +231,15 @@ class Copier:
         due = 0.0
         while not self._stopped.is_set():
             if time.monotonic() >= due or self._is_wanted():
+                begun = time.thread_time()
                 with _copy_of(self._states, self._path) as image:
                     copy_round(self._states, log, image)
+                worked = time.thread_time() - begun
                 if self._failing:
                     _LOGGER.info("the feature store's changes reach the disk at %s again", self._path)
                 self._failing = False
-                due = time.monotonic() + self._interval_seconds
+                pause = min(worked / _SHARE, _LONGEST_INTERVAL_SECONDS)
+                due = time.monotonic() + max(self._interval_seconds, pause)
             self._stopped.wait(_POLL_SECONDS)
 
     def _is_wanted(self) -> bool:

@@ -81,6 +81,8 @@ class EmbeddedStore:
         When the file was written for other features, or with another pseudonym key.
     """
 
+    waits = False
+
     def __init__(
         self,
         path: Path,

@@ -91,6 +91,8 @@ class FeastStore:
         When it was made for other features, or for another pseudonym key.
     """
 
+    waits = True
+
     def __init__(self, place: FeastPlace, pseudonyms: Pseudonyms, clock: Callable[[], int] = now_microseconds) -> None:
         self._place = place
         self._pseudonyms = pseudonyms

@@ -73,6 +73,8 @@ class RedisStore:
         is no error: until it does, rows hold defaults.
     """
 
+    waits = True
+
     def __init__(self, place: RedisPlace, pseudonyms: Pseudonyms, clock: Callable[[], int] = now_microseconds) -> None:
         self._pseudonyms = pseudonyms
         self._clock = clock

@@ -103,6 +103,7 @@ class WatchedStore:
     def __init__(self, store: FeatureStore, watch: StoreWatch) -> None:
         self._store = store
         self._watch = watch
+        self.waits = store.waits
 
     async def lookup_many(self, transactions: Sequence[Transaction], record: Sequence[bool]) -> FeatureRows:
         """See :meth:`.base.FeatureStore.lookup_many`."""

@@ -10,6 +10,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,18 +23,20 @@
 
 /* Statuses beside HTTP's; a gRPC call that was answered counts as 200. */
 enum { PENDING = 0, NOT_SENT = -1, NO_ANSWER = -2, CONNECTION_LOST = -3, REFUSED = -4 };
-enum { DATA = 0, HEADERS = 1, RST_STREAM = 3, SETTINGS = 4, PING = 6, WINDOW_UPDATE = 8 };
+enum { DATA = 0, HEADERS = 1, RST_STREAM = 3, SETTINGS = 4, PING = 6, GOAWAY = 7, WINDOW_UPDATE = 8 };
 enum { INPUT = 64 * 1024, MOST_STREAMS = 64, EVENTS = 256, BUDGET_DIGITS = 6, FRAME_HEAD = 9 };
+enum { CLOCK_SIZE = 19, YEAR = 365 * 86400, FILE_HEAD = 8, REQUEST_HEAD = 12 };
 enum { DEAD, CONNECTING, READY };
 
 static const int64_t MILLISECOND = 1000000, RETRY = 10000000, HALF_WINDOW = 1 << 30;
 
 struct record { int64_t due, sent, done; int32_t status; uint32_t request; };
-/* budget: where the six digits are that say how many milliseconds are left, 0 when nowhere. */
-struct request { uint8_t *bytes; uint32_t size, budget; };
+/* budget: where the six digits are that say how many milliseconds are left, clock: where a transaction's day and time
+ * begin; 0 when nowhere. See generator.py. */
+struct request { uint8_t *bytes; uint32_t size, budget, clock; };
 struct slot { int64_t record; uint32_t stream; int answered; };
 struct connection {
-  int fd, state, dirty, watching, status, ending;
+  int fd, state, dirty, watching, status, ending, leaving;
   int64_t retry, body; /* body: bytes of an HTTP body still to come, -1 while a head is expected */
   uint32_t next_stream;
   int64_t window, consumed;
@@ -43,8 +46,11 @@ struct connection {
   struct slot slots[MOST_STREAMS];
 };
 
-static int grpc, port, connections, streams = 1;
+static int grpc, connections, streams = 1;
+static struct sockaddr_in server = {.sin_family = AF_INET};
+static volatile sig_atomic_t stopped;
 static int64_t deadline, patience, grace, closed_for;
+static uint32_t clock_start, clock_speed;
 static struct request *requests;
 static uint32_t request_count;
 static struct record *records;
@@ -91,7 +97,24 @@ static void finish(struct connection *c, int slot, int status, int64_t when) {
   c->slots[slot].record = -1;
   c->slots[slot].stream = 0;
   flying--;
-  if (c->state == READY) release(c, slot);
+  if (c->state == READY && !c->leaving) release(c, slot);
+}
+
+/* The connection's free slots take no more requests. */
+static void withdraw(struct connection *c) {
+  size_t kept = 0;
+  for (size_t i = 0; i < ring_size; i++) {
+    uint32_t entry = ring[(ring_head + i) % ring_room];
+    if (&all[entry / streams] != c) ring[(ring_head + kept++) % ring_room] = entry;
+  }
+  ring_size = kept;
+  c->parked = 0;
+}
+
+static int is_busy(const struct connection *c) {
+  for (int slot = 0; slot < streams; slot++)
+    if (c->slots[slot].record >= 0) return 1;
+  return 0;
 }
 
 /* ---- connections ---- */
@@ -128,33 +151,24 @@ static void widen(struct connection *c, uint32_t more) {
 }
 
 static void begin(struct connection *c) {
-  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   int one = 1;
   c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
   if (c->fd < 0) die("socket");
   setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   c->in_size = c->out_start = c->out_size = 0;
-  c->watching = c->ending = 0;
+  c->watching = c->ending = c->leaving = 0;
   c->body = -1;
   c->state = CONNECTING;
   dead_count--;
-  if (connect(c->fd, (struct sockaddr *)&to, sizeof to) && errno != EINPROGRESS) die("connect");
+  if (connect(c->fd, (struct sockaddr *)&server, sizeof server) && errno != EINPROGRESS) die("connect");
   watch(c, EPOLLIN | EPOLLOUT);
 }
 
 static void lose(struct connection *c) {
   int64_t when = now_ns();
   close(c->fd);
-  if (c->state == READY) { /* its free slots leave the ring */
-    size_t kept = 0;
-    for (size_t i = 0; i < ring_size; i++) {
-      uint32_t entry = ring[(ring_head + i) % ring_room];
-      if (&all[entry / streams] != c) ring[(ring_head + kept++) % ring_room] = entry;
-    }
-    ring_size = kept;
-  }
+  if (c->state == READY) withdraw(c);
   c->state = DEAD;
-  c->parked = 0;
   dead_count++;
   c->retry = when + RETRY;
   for (int slot = 0; slot < streams; slot++)
@@ -210,6 +224,18 @@ static int take(const struct request *r, struct connection **c, int *slot) {
   return 0;
 }
 
+/* Day and time of a clock that began a year before it was started, and goes faster than it should. */
+static void write_clock(uint8_t *place) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  double seconds = (now.tv_sec - (double)clock_start + now.tv_nsec / 1e9) * clock_speed;
+  time_t shown = clock_start - YEAR + (time_t)seconds;
+  struct tm parts;
+  char text[CLOCK_SIZE + 1];
+  if (!gmtime_r(&shown, &parts) || strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts) != CLOCK_SIZE) die("the clock");
+  memcpy(place, text, CLOCK_SIZE);
+}
+
 static int send_request(int64_t index) {
   struct record *record = &records[index];
   const struct request *r = &requests[record->request];
@@ -226,6 +252,7 @@ static int send_request(int64_t index) {
     snprintf(digits, sizeof digits, "%06d", left < 1 ? 1 : left > 600000 ? 600000 : (int)left);
     memcpy(p + r->budget, digits, BUDGET_DIGITS);
   }
+  if (r->clock) write_clock(p + r->clock);
   c->slots[slot] = (struct slot){.record = index};
   if (grpc) { /* a HEADERS frame and a DATA frame */
     uint32_t headers = FRAME_HEAD + big24(p);
@@ -299,6 +326,14 @@ static void read_settings(struct connection *c, const uint8_t *p, uint32_t size)
   frame(c, SETTINGS, 1, "", 0);
 }
 
+/* The server serves what it has got, up to a stream; all else is for another connection. */
+static void leave(struct connection *c, uint32_t last, int64_t when) {
+  c->leaving = 1;
+  withdraw(c);
+  for (int slot = 0; slot < streams; slot++)
+    if (c->slots[slot].record >= 0 && c->slots[slot].stream > last) finish(c, slot, REFUSED, when);
+}
+
 static void read_frame(struct connection *c, const uint8_t *p, int64_t when) {
   uint32_t size = big24(p), stream = big32(p + 5) & 0x7fffffff;
   int type = p[3], flags = p[4], slot = slot_of(c, stream);
@@ -316,6 +351,8 @@ static void read_frame(struct connection *c, const uint8_t *p, int64_t when) {
     read_settings(c, payload, size);
   } else if (type == PING && !(flags & 1) && size == 8) {
     frame(c, PING, 1, payload, 8);
+  } else if (type == GOAWAY && size >= 8) {
+    leave(c, big32(payload) & 0x7fffffff, when);
   } else if (type == WINDOW_UPDATE && !stream && size == 4) {
     c->window += big32(payload);
     for (slot = 0; slot < streams; slot++)
@@ -345,7 +382,7 @@ static void receive(struct connection *c) {
   size_t used = grpc ? read_grpc(c, when) : read_http(c, when);
   memmove(c->in, c->in + used, c->in_size - used);
   c->in_size -= used;
-  if (c->ending || c->in_size == INPUT) lose(c);
+  if (c->ending || c->in_size == INPUT || (c->leaving && !is_busy(c))) lose(c);
 }
 
 /* ---- the run ---- */
@@ -390,6 +427,11 @@ static void connect_all(void) {
 
 static int64_t soonest(int64_t a, int64_t b) { return a < b ? a : b; }
 
+static void stop(int number) {
+  (void)number;
+  stopped = 1;
+}
+
 static void run_open(int64_t start, int64_t total) {
   int64_t head = 0, ripe = 0; /* from head on unsent, below ripe due */
   for (int64_t i = 0; i < total; i++) records[i].due += start;
@@ -397,6 +439,11 @@ static void run_open(int64_t start, int64_t total) {
   while (head < total || flying) {
     int64_t now = now_ns();
     while (ripe < total && records[ripe].due <= now) ripe++;
+    if (stopped && ripe < total) { /* what was not due yet never will be */
+      total = record_count = ripe;
+      end = now + patience + grace;
+      continue;
+    }
     while (head < ripe) {
       if (now - records[head].due > patience) records[head++].status = NOT_SENT;
       else if (send_request(head)) head++;
@@ -434,33 +481,39 @@ static void *read_file(const char *path, size_t *size) {
 }
 
 static void read_requests(const char *path) {
-  size_t size, at = 0;
+  size_t size, at = FILE_HEAD;
   uint8_t *content = read_file(path, &size);
-  requests = some(size / 8, sizeof *requests);
-  while (at + 8 <= size) {
+  if (size < FILE_HEAD) die("the file of requests has no head");
+  memcpy(&clock_start, content, 4);
+  memcpy(&clock_speed, content + 4, 4);
+  requests = some(size / REQUEST_HEAD + 1, sizeof *requests);
+  while (at + REQUEST_HEAD <= size) {
     struct request *r = &requests[request_count++];
     memcpy(&r->size, content + at, 4);
     memcpy(&r->budget, content + at + 4, 4);
-    r->bytes = content + at + 8;
-    at += 8 + r->size;
+    memcpy(&r->clock, content + at + 8, 4);
+    r->bytes = content + at + REQUEST_HEAD;
+    at += REQUEST_HEAD + r->size;
   }
   if (!request_count) die("there are no requests");
 }
 
-/* generator http|grpc port connections streams requests arrivals|- seconds deadline_ms patience_ms grace_ms output */
+/* generator http|grpc address port connections streams requests arrivals|- seconds deadline_ms patience_ms grace_ms output */
 int main(int count, char **given) {
-  if (count != 12) die("started by hand; use generator.py");
+  if (count != 13) die("started by hand; use generator.py");
   grpc = !strcmp(given[1], "grpc");
-  port = atoi(given[2]);
-  connections = atoi(given[3]);
-  streams = atoi(given[4]);
-  read_requests(given[5]);
-  closed_for = atof(given[7]) * 1000 * MILLISECOND;
-  deadline = atoll(given[8]) * MILLISECOND;
-  patience = atoll(given[9]) * MILLISECOND;
-  grace = atoll(given[10]) * MILLISECOND;
+  if (inet_pton(AF_INET, given[2], &server.sin_addr) != 1) die("the address is not one of IPv4");
+  server.sin_port = htons(atoi(given[3]));
+  connections = atoi(given[4]);
+  streams = atoi(given[5]);
+  read_requests(given[6]);
+  closed_for = atof(given[8]) * 1000 * MILLISECOND;
+  deadline = atoll(given[9]) * MILLISECOND;
+  patience = atoll(given[10]) * MILLISECOND;
+  grace = atoll(given[11]) * MILLISECOND;
   if (streams < 1 || streams > (grpc ? MOST_STREAMS : 1)) die("this number of streams does not go");
   prctl(PR_SET_TIMERSLACK, 1);
+  signal(SIGTERM, stop);
   poller = epoll_create1(0);
   ring_room = (size_t)connections * streams;
   ring = some(ring_room, sizeof *ring);
@@ -473,9 +526,9 @@ int main(int count, char **given) {
   }
   connect_all();
   int64_t start = now_ns() + MILLISECOND;
-  if (strcmp(given[6], "-")) {
+  if (strcmp(given[7], "-")) {
     size_t size;
-    int64_t *due = read_file(given[6], &size);
+    int64_t *due = read_file(given[7], &size);
     for (size_t i = 0; i < size / 8; i++) {
       int64_t index = add_record();
       records[index].due = due[i];
@@ -485,8 +538,8 @@ int main(int count, char **given) {
   int64_t end = now_ns();
   for (int64_t i = 0; i < record_count; i++)
     if (records[i].status == PENDING) records[i].status = records[i].sent ? NO_ANSWER : NOT_SENT;
-  FILE *output = fopen(given[11], "wb");
-  if (!output || fwrite(records, sizeof *records, record_count, output) != (size_t)record_count || fclose(output)) die(given[11]);
+  FILE *output = fopen(given[12], "wb");
+  if (!output || fwrite(records, sizeof *records, record_count, output) != (size_t)record_count || fclose(output)) die(given[12]);
   struct rusage used;
   getrusage(RUSAGE_SELF, &used);
   printf("{\"start\": %lld, \"end\": %lld, \"cpu_seconds\": %.3f, \"reconnected\": %lld}\n", (long long)start, (long long)end,

@@ -8,9 +8,11 @@ latency counts from then, so that a stall of the server, which keeps later reque
 from __future__ import annotations
 
 import json
+import struct
 import subprocess
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -19,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "CLOCK_SPEED",
     "CONNECTION_LOST",
     "NOT_SENT",
     "NO_ANSWER",
@@ -35,10 +38,17 @@ __all__ = [
 
 Protocol = Literal["http", "grpc"]
 
+#: Between two questions whether a run has to end.
+_LOOK_SECONDS: Final = 0.1
 _SOURCE: Final = Path(__file__).with_name("generator.c")
 _RECORD: Final = np.dtype(
     [("due", "<i8"), ("sent", "<i8"), ("done", "<i8"), ("status", "<i4"), ("request", "<u4")], align=False
 )
+#: When the clock of transactions began in this process, seconds since 1970 UTC, and how fast it goes.
+_CLOCK_START: Final = int(time.time())
+CLOCK_SPEED: Final = 20_000
+_HEAD: Final = struct.Struct("<II")
+_REQUEST: Final = struct.Struct("<III")
 #: Statuses beside HTTP's own. A gRPC call that was answered counts as 200.
 NOT_SENT: Final = -1
 NO_ANSWER: Final = -2
@@ -62,17 +72,24 @@ class Request:
         The bytes: an HTTP/1.1 request, or a HEADERS and a DATA frame with stream number 0.
     budget
         Where in it the six digits are that say how many milliseconds its client still waits; 0 when nowhere.
+    clock
+        Where the day and time of its transaction begin, ``2026-01-31T12:00:00``; 0 when they stay as they are. Else
+        they become those of a clock that goes :data:`CLOCK_SPEED` times faster than it should, from a year ago on: at
+        10,000 requests a second transactions are two seconds apart, so that a run of a minute is two weeks of traffic
+        in order of time. Repeated as they are, most would be days late, which the busiest keys pay for.
     """
 
     content: bytes
     budget: int = 0
+    clock: int = 0
 
 
 def write_requests(requests: Sequence[Request], path: Path) -> Path:
     """Write prepared requests as generator.c and wrk.lua read them."""
     with path.open("wb") as file:
+        file.write(_HEAD.pack(_CLOCK_START, CLOCK_SPEED))
         for request in requests:
-            file.write(len(request.content).to_bytes(4, "little") + request.budget.to_bytes(4, "little"))
+            file.write(_REQUEST.pack(len(request.content), request.budget, request.clock))
             file.write(request.content)
     return path
 
@@ -150,7 +167,7 @@ class Client:
     Parameters
     ----------
     port
-        Of 127.0.0.1.
+        Of the server.
     requests
         File of prepared requests, taken in turn.
     connections, streams
@@ -161,6 +178,8 @@ class Client:
         How long one waits for a free connection; after that it is given up unsent.
     grace_milliseconds
         How long answers are awaited after the end.
+    address
+        Of the server, IPv4.
     """
 
     port: int
@@ -171,6 +190,7 @@ class Client:
     deadline_milliseconds: int = 10_000
     patience_milliseconds: int = 10_000
     grace_milliseconds: int = 2_000
+    address: str = "127.0.0.1"
 
 
 class Generator:
@@ -190,21 +210,28 @@ class Generator:
             check=True,
         )
 
-    def open_loop(self, client: Client, due: NDArray[np.float64]) -> Run:
-        """Send requests at given seconds from the start, whatever became of the earlier ones."""
+    def open_loop(self, client: Client, due: NDArray[np.float64], ended: Callable[[], bool] | None = None) -> Run:
+        """Send requests at given seconds from the start, whatever became of the earlier ones.
+
+        Parameters
+        ----------
+        ended
+            Asked often: once it says so, no more become due, and the run has only those that did.
+        """
         with tempfile.NamedTemporaryFile(dir=self._folder) as file:
             (due * 1e9).astype("<i8").tofile(file.name)
-            return self._run(client, file.name, float(due[-1]) if len(due) else 0.0)
+            return self._run(client, file.name, float(due[-1]) if len(due) else 0.0, ended)
 
     def closed_loop(self, client: Client, seconds: float) -> Run:
         """Send the next request when the last one is answered."""
         return self._run(client, "-", seconds)
 
-    def _run(self, client: Client, arrivals: str, seconds: float) -> Run:
+    def _run(self, client: Client, arrivals: str, seconds: float, ended: Callable[[], bool] | None = None) -> Run:
         with tempfile.NamedTemporaryFile(dir=self._folder) as file:
             arguments = (
                 self._program,
                 client.protocol,
+                client.address,
                 client.port,
                 client.connections,
                 client.streams,
@@ -216,11 +243,15 @@ class Generator:
                 client.grace_milliseconds,
                 file.name,
             )
-            ended = subprocess.run([str(item) for item in arguments], check=False, capture_output=True, text=True)
-            if ended.returncode:
-                raise RuntimeError(f"the load generator ended with {ended.returncode}: {ended.stderr}")
+            program = subprocess.Popen(
+                [str(item) for item in arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+            with program:
+                told, said = _watched(program, ended)
+            if program.returncode:
+                raise RuntimeError(f"the load generator ended with {program.returncode}: {said}")
             records = np.fromfile(file.name, _RECORD)
-        story = json.loads(ended.stdout)
+        story = json.loads(told)
         times = {
             name: np.where(records[name] == 0, np.nan, (records[name] - story["start"]) / 1e9)
             for name in ("due", "sent", "done")
@@ -233,3 +264,15 @@ class Generator:
             cpu_seconds=story["cpu_seconds"],
             reconnected=story["reconnected"],
         )
+
+
+def _watched(program: subprocess.Popen[str], ended: Callable[[], bool] | None) -> tuple[str, str]:
+    """What the generator printed; it is told to stop once ``ended`` says so."""
+    while ended is not None:
+        try:
+            return program.communicate(timeout=_LOOK_SECONDS)
+        except subprocess.TimeoutExpired:
+            if ended():
+                program.terminate()
+                break
+    return program.communicate()

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import shutil
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent import futures
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
 
+from bentos.fraud.grpc.http2 import frames
+from bentos.fraud.grpc.http2.frames import ErrorCode
 from bentos.protos._generated.fraud.v1 import fraud_pb2
 from tests.benchmarks.load.generator import (
     CONNECTION_LOST,
@@ -35,6 +39,7 @@ Respond = Callable[[bytes, asyncio.StreamWriter], Coroutine[None, None, None]]
 
 BODIES = transactions()
 EXPECTED_CATEGORIES = 20
+NEEDS_WRK = pytest.mark.skipif(shutil.which("wrk") is None, reason="needs wrk")
 
 
 @pytest.fixture(scope="module")
@@ -43,17 +48,10 @@ def generator(tmp_path_factory: pytest.TempPathFactory) -> Generator:
 
 
 @contextmanager
-def http_server(respond: Respond) -> Iterator[int]:
-    """A server on a free port that answers each request as told."""
+def _serving(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, None]],
+) -> Iterator[int]:
     started: futures.Future[tuple[int, Callable[[], object]]] = futures.Future()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-                await respond(head + await reader.readexactly(size), writer)
-        writer.close()
 
     async def run() -> None:
         ended = asyncio.Event()
@@ -71,6 +69,22 @@ def http_server(respond: Respond) -> Iterator[int]:
     finally:
         end()
         thread.join()
+
+
+@contextmanager
+def http_server(respond: Respond) -> Iterator[int]:
+    """A server on a free port that answers each request as told."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+                await respond(head + await reader.readexactly(size), writer)
+        writer.close()
+
+    with _serving(serve) as port:
+        yield port
 
 
 def answer(status: int, body: bytes = b"{}") -> bytes:
@@ -163,6 +177,29 @@ def test_a_request_says_how_much_time_is_left(generator: Generator, tmp_path: Pa
     assert told[0] <= 5000
 
 
+@pytest.mark.parametrize("sender", ["generator", pytest.param("wrk", marks=NEEDS_WRK)])
+def test_transactions_come_in_order_of_time(generator: Generator, tmp_path: Path, sender: str) -> None:
+    bodies: list[dict[str, object]] = []
+
+    async def respond(request: bytes, writer: asyncio.StreamWriter) -> None:
+        bodies.append(json.loads(request.partition(b"\r\n\r\n")[2]))
+        writer.write(answer(200))
+
+    requests = write_requests(http_requests(BODIES[:3], "none"), tmp_path / "requests")
+    with http_server(respond) as port:
+        if sender == "wrk":
+            run_wrk(f"http://127.0.0.1:{port}", requests, 1, 1)
+        else:
+            generator.closed_loop(Client(port, requests, connections=1), 0.3)
+    times = [datetime.fromisoformat(str(body["timestamp"])) for body in bodies]
+    assert len(times) > 10
+    assert times == sorted(times)
+    assert times[-1] - times[0] > timedelta(minutes=10)
+    assert timedelta(days=100) < datetime.now(UTC) - times[-1] < timedelta(days=366)
+    expected = [{**body, "timestamp": None} for body in BODIES[:3]]
+    assert all({**body, "timestamp": None} in expected for body in bodies)
+
+
 def test_a_closed_loop_sends_the_next_when_the_last_is_answered(generator: Generator, tmp_path: Path) -> None:
     async def respond(request: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(answer(200))
@@ -176,7 +213,7 @@ def test_a_closed_loop_sends_the_next_when_the_last_is_answered(generator: Gener
     assert run.per_second == pytest.approx(len(run.status) / 0.2, rel=0.2)
 
 
-@pytest.mark.skipif(shutil.which("wrk") is None, reason="needs wrk")
+@NEEDS_WRK
 def test_wrk_sends_the_same_requests_and_counts_errors(tmp_path: Path) -> None:
     paths = set()
 
@@ -231,6 +268,66 @@ def test_grpc_calls_are_understood_by_grpc_itself(generator: Generator, tmp_path
     assert set(long.counts()) == {"200", "refused"}
 
 
+@contextmanager
+def leaving_server(calls: int, unserved: int) -> Iterator[int]:
+    """A gRPC server that leaves each connection at one of its calls, and serves none that begins after it said so.
+
+    Parameters
+    ----------
+    calls
+        Number of that call.
+    unserved
+        How many calls, that one the last of them, it says it does not serve.
+    """
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            await reader.readexactly(len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
+            writer.write(frames.frame(frames.SETTINGS, 0, 0))
+            while True:
+                head = await reader.readexactly(9)
+                await reader.readexactly(int.from_bytes(head[:3], "big"))
+                stream = int.from_bytes(head[5:], "big")
+                if head[3] != frames.DATA or stream > 2 * calls:
+                    continue
+                last = stream
+                if stream == 2 * calls - 1:
+                    last = stream - 2 * unserved
+                    writer.write(frames.goaway(last, ErrorCode.NO_ERROR))
+                if stream <= last:
+                    answer = (frames.HEADERS, frames.END_HEADERS), (frames.DATA, 0), (frames.HEADERS, 5)
+                    writer.writelines(frames.frame(kind, flags, stream, b"\x88") for kind, flags in answer)
+        writer.close()
+
+    with _serving(serve) as port:
+        yield port
+
+
+@pytest.mark.parametrize(("unserved", "statuses"), [(0, [200, 200, 200]), (1, [200, 200, REFUSED])])
+def test_grpc_calls_go_elsewhere_when_a_server_says_that_it_leaves(
+    generator: Generator, tmp_path: Path, unserved: int, statuses: list[int]
+) -> None:
+    requests = write_requests(grpc_requests(BODIES[:1], fraud_pb2.Explain.EXPLAIN_NONE), tmp_path / "requests")
+    with leaving_server(3, unserved) as port:
+        run = generator.open_loop(Client(port, requests, "grpc", connections=1), constant(100, 0.3))
+    assert run.status.tolist() == statuses * 10
+    assert run.reconnected in (9, 10)
+
+
+def test_a_run_ends_when_it_is_told_to(generator: Generator, tmp_path: Path) -> None:
+    seen: list[bytes] = []
+
+    async def respond(request: bytes, writer: asyncio.StreamWriter) -> None:
+        seen.append(request)
+        writer.write(answer(200))
+
+    with http_server(respond) as port:
+        client = Client(port, posts(["/"], tmp_path), connections=2)
+        run = generator.open_loop(client, constant(100, 600), lambda: len(seen) > 5)
+    assert run.counts() == {"200": len(seen)}
+    assert 5 < len(seen) < 100 * 600
+
+
 def _until_much_was_sent(generator: Generator, client: Client) -> Run:
     """A loop whose connections each sent twice the 64 KiB that a server takes before it says that it takes more."""
     bytes_each = len(client.requests.read_bytes()) / len(BODIES[:3])
@@ -253,6 +350,8 @@ def test_a_generator_without_a_server_says_so(generator: Generator, tmp_path: Pa
     client = Client(port, posts(["/"], tmp_path), connections=1)
     with pytest.raises(RuntimeError, match="does not take the connections"):
         generator.open_loop(client, constant(100, 0.1))
+    with pytest.raises(RuntimeError, match="the address is not one of IPv4"):
+        generator.open_loop(Client(1, client.requests, address="localhost"), constant(100, 0.1))
 
 
 def test_arrivals() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -51,7 +52,10 @@ def http_requests(bodies: list[dict[str, Any]], explain: str, *, deadline: bool 
     deadline
         Whether each says how long its client still waits.
     """
-    return [_post(f"/predict?explain={explain}", json.dumps(body).encode(), deadline=deadline) for body in bodies]
+    return [
+        _in_time(_post(f"/predict?explain={explain}", json.dumps(body).encode(), deadline=deadline), body)
+        for body in bodies
+    ]
 
 
 def feature_requests(rows: NDArray[np.float32], path: str, name: str, *, nested: bool = False) -> list[Request]:
@@ -79,7 +83,13 @@ def grpc_requests(bodies: list[dict[str, Any]], explain: fraud_pb2.Explain.Value
         fraud_pb2.PredictRequest(transaction=fraud_pb2.Transaction(**body), explain=explain).SerializeToString()
         for body in bodies
     )
-    return [Request(headers + _frame(0, 1, b"\x00" + len(item).to_bytes(4, "big") + item)) for item in messages]
+    calls = [Request(headers + _frame(0, 1, b"\x00" + len(item).to_bytes(4, "big") + item)) for item in messages]
+    return [_in_time(call, body) for call, body in zip(calls, bodies, strict=True)]
+
+
+def _in_time(request: Request, body: dict[str, Any]) -> Request:
+    """The request with its transaction's day and time left to the clock."""
+    return replace(request, clock=request.content.index(body["timestamp"].encode()))
 
 
 def _post(path: str, body: bytes, *, deadline: bool = False) -> Request:

@@ -1,5 +1,11 @@
--- Sends prepared requests in turn, from a file as generator.py writes it: size, budget (not used here), bytes.
-local requests = {}
+-- Sends prepared requests in turn, from a file as generator.py writes it: start and speed of the clock, then for each
+-- its size, budget (not used here), clock, bytes.
+local ffi = require("ffi")
+ffi.cdef("typedef struct { long seconds, nanoseconds; } moment; int clock_gettime(int, moment *);")
+local now = ffi.new("moment")
+local year, clock_size = 365 * 86400, 19
+local start, speed = 0, 0
+local requests, tails = {}, {}
 local at = 0
 
 local function number(text, place)
@@ -11,17 +17,26 @@ function init(arguments)
   local file = assert(io.open(arguments[1], "rb"))
   local content = file:read("*a")
   file:close()
-  local place = 1
+  start, speed = number(content, 1), number(content, 5)
+  local place = 9
   while place < #content do
-    local size = number(content, place)
-    requests[#requests + 1] = content:sub(place + 8, place + 7 + size)
-    place = place + 8 + size
+    local size, clock = number(content, place), number(content, place + 8)
+    local bytes = content:sub(place + 12, place + 11 + size)
+    requests[#requests + 1] = clock == 0 and bytes or bytes:sub(1, clock)
+    tails[#requests] = clock ~= 0 and bytes:sub(clock + clock_size + 1)
+    place = place + 12 + size
   end
 end
 
 function request()
   at = at % #requests + 1
-  return requests[at]
+  local tail = tails[at]
+  if not tail then
+    return requests[at]
+  end
+  ffi.C.clock_gettime(0, now)
+  local seconds = (tonumber(now.seconds) - start + tonumber(now.nanoseconds) / 1e9) * speed
+  return requests[at] .. os.date("!%Y-%m-%dT%H:%M:%S", start - year + math.floor(seconds)) .. tail
 end
 
 function done(summary, latency)

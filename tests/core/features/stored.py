@@ -46,7 +46,7 @@ class Stored:
         )
         return feature_rows(items, times, self._lookup(rows, len(items)))
 
-    def add(self, name: str, event: Event, *, record: bool = True) -> np.ndarray:
+    def add(self, name: str, event: Event, *, record: int = _states.RECORD) -> np.ndarray:
         """Record an event with a key of this name in every kind; returns the statistics before it."""
         keys = (SECRET.key(kind, name) for kind in KINDS)
         return self._lookup(ROW.pack(*keys, event.identity, event.time, event.amount, record), 1)[:, 0]

@@ -11,7 +11,7 @@ from bentos.core.features import _states
 from bentos.core.features.clock import DAY, HOUR, MINUTE
 from bentos.core.features.history import CUSTOMER, EXACT_EVENTS, KINDS, MERCHANT
 from bentos.core.features.state import CELL
-from bentos.core.features.window_statistics import WIDTH
+from bentos.core.features.window_statistics import PLACES, WIDTH
 from tests.core.features.oracle import Event, KeyState
 from tests.core.features.stored import NEVER, ROW, Stored
 
@@ -179,6 +179,34 @@ def test_a_repeated_event_does_not_see_itself() -> None:
             earlier.add(KEY, Event(NOW + other * HOUR, float(other), other + 1))
         np.testing.assert_array_equal(store.add(KEY, again), earlier.add(KEY, again, record=False))
     assert len(store.state(CUSTOMER, KEY).cells) == 40
+
+
+def test_an_event_that_is_said_to_be_new_is_not_searched_for() -> None:
+    told, searched = Stored(), Stored()
+    events = [Event(NOW + number * HOUR, float(number), number + 1) for number in range(40)]
+    for event in events:
+        fresh = told.add(KEY, event, record=_states.RECORD | _states.FRESH)
+        np.testing.assert_array_equal(fresh, searched.add(KEY, event))
+    np.testing.assert_array_equal(told.state(CUSTOMER, KEY).cells, searched.state(CUSTOMER, KEY).cells)
+    # It is taken at its word.
+    told.add(KEY, events[-1], record=_states.RECORD | _states.FRESH)
+    assert len(told.state(CUSTOMER, KEY).cells) == 41
+
+
+def test_stores_of_single_kinds_tell_together_what_one_store_tells() -> None:
+    events = [Event(NOW + number % 7 * HOUR, float(number), number % 30 + 1) for number in range(60)]
+    every = [_states.SKIP << place for place in range(len(KINDS))]
+    parts = {kind: Stored() for kind in KINDS}
+    whole = Stored()
+    for event in events:
+        expected = whole.add(KEY, event)
+        for place, (kind, part) in enumerate(parts.items()):
+            found = part.add(KEY, event, record=_states.RECORD | sum(every) - every[place])
+            columns = list(PLACES[kind].values())
+            np.testing.assert_array_equal(found[columns], expected[columns])
+    for kind, part in parts.items():
+        np.testing.assert_array_equal(part.state(kind, KEY).cells, whole.state(kind, KEY).cells)
+        assert [len(part.state(other, KEY).cells) for other in KINDS if other is not kind] == [0, 0]
 
 
 def test_cells_that_make_no_sense_are_refused(busy: KeyState) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -86,6 +86,8 @@ def _accepted(row: dict[str, Any]) -> Transaction | None:
 
 
 @settings(max_examples=150, deadline=None)
+@example([{**_GOOD, "when": "2026-01-31T00:00.5Z"}])
+@example([{**_GOOD, "when": "2026-01-31T00:00:00.5Z"}, {**_GOOD, "when": "2026-01-31T23:59Z"}])
 @given(st.lists(_rows(), min_size=1, max_size=6))
 def test_validate_takes_what_the_service_takes(rows: list[dict[str, Any]]) -> None:
     types = {name: pa.float64() if name.endswith(("lat", "lon")) or name == "price" else pa.string() for name in _GOOD}

@@ -40,6 +40,36 @@ def test_files_are_scored_once_and_a_bad_one_does_not_stop_the_others(
     assert not list((home / "serving").glob("bulk-*"))
 
 
+def test_results_behind_a_url(
+    source: Path, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in an object store: the same files, and the same proof that they are done."""
+    monkeypatch.setenv("FRAUD_HOME", str(home))
+    arguments = ["bulk", source.as_uri(), (tmp_path / "out").as_uri()]
+    assert main([*arguments, "--partition", "0/3"]) == 0
+    capsys.readouterr()
+    assert main(arguments) == 0
+    assert "3 files, 1 of them done before" in capsys.readouterr().out
+    files = sorted(
+        path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*") if path.is_file()
+    )
+    assert files == [f"day={number}/{name}" for number in range(3) for name in (".part.parquet.done", "part.parquet")]
+    (tmp_path / "out" / "day=1" / "part.parquet").write_bytes(b"half")
+    (tmp_path / "out" / "day=2" / ".part.parquet.done").unlink()
+    assert main(arguments) == 0
+    assert "3 files, 1 of them done before" in capsys.readouterr().out
+    results = [pq.ParquetFile(path).metadata.num_rows for path in (tmp_path / "out").rglob("part.parquet")]
+    assert results == [300, 300, 300]
+
+
+def test_a_target_of_a_scheme_that_is_not_known(
+    source: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FRAUD_HOME", str(home))
+    assert main(["bulk", str(source), "nowhere://bank/out"]) == 2
+    assert "target: nowhere://bank/out cannot be opened: Protocol not known: nowhere" in capsys.readouterr().err
+
+
 def test_a_file_that_changed_is_scored_again(
     source: Path, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -58,6 +58,21 @@ def test_a_transaction_of_the_stored_history_counts_once_and_does_not_see_itself
     assert store.newest() == newest
 
 
+def test_a_long_file_keeps_its_own_past_beside_a_store_that_is_newer(
+    pipeline: Pipeline, store: EmbeddedStore, tmp_path: Path
+) -> None:
+    table = transactions(3000)
+    assert table["timestamp"].max() - table["timestamp"].min() > pd.Timedelta(days=80)
+    newest = table["timestamp"].max().isoformat()
+    other = Transaction(
+        transaction_id="x", customer_id="x", merchant_id="x", merchant_category="x", amount=1, timestamp=newest
+    )
+    asyncio.run(store.lookup_many([other], [True]))
+    as_sent(table).to_csv(tmp_path / "in.csv", index=False)
+    pipeline.plan(tmp_path / "in.csv", "csv", tmp_path / "work")
+    np.testing.assert_allclose(feature_values(tmp_path / "work"), feature_table(table), rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize("form", ["csv", "parquet", "jsonl"])
 def test_every_form_gives_the_same_result(pipeline: Pipeline, scorer: Scorer, tmp_path: Path, form: str) -> None:
     rows = as_sent(transactions(2500))
@@ -229,11 +244,11 @@ def test_wide_rows_make_small_chunks(
 def test_a_full_disk_is_waited_for(pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     as_sent(transactions(100)).to_csv(tmp_path / "in.csv", index=False)
 
-    def full(descriptor: int, offset: int, length: int) -> None:
+    def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(os, "posix_fallocate", full)
+        patched.setattr(planning, "_write_features", full)
         with pytest.raises(Unavailable, match="disk of the work folder is full"):
             pipeline.plan(tmp_path / "in.csv", "csv", tmp_path / "work")
     assert pipeline.plan(tmp_path / "in.csv", "csv", tmp_path / "work").rows_total == 100
