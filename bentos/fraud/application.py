@@ -21,12 +21,16 @@ from bentos.core.features.snapshot import read_snapshot
 from bentos.core.transaction import Transaction
 from bentos.fraud.access.guard import Guard, open_guard
 from bentos.fraud.access.tls import Tls, open_tls
+from bentos.fraud.drift.collector import DriftCollector, open_counts
+from bentos.fraud.jobs import open as open_jobs
 from bentos.fraud.jobs.desk import Desk
-from bentos.fraud.jobs.open import open_desk
 from bentos.fraud.metrics import declare_metrics, scrape, share_metrics
+from bentos.fraud.observe.dependencies import DependencyCollector
 from bentos.fraud.observe.lines import LineWriter
 from bentos.fraud.observe.observer import Observer, open_observer
 from bentos.fraud.predictor import Predictor
+from bentos.fraud.processes import Supervisor
+from bentos.fraud.records import recording
 from bentos.fraud.records.database import Database, open_database, upgrade
 from bentos.fraud.records.office import Records
 from bentos.fraud.remote.model import RemoteModel
@@ -41,6 +45,8 @@ _LOGGER = logging.getLogger(__name__)
 #: Where a bento carries them, beside the package.
 BENTO_ARTIFACT: Final = "artifact"
 BENTO_SNAPSHOT: Final = "snapshot"
+#: Decides which worker keeps the processes beside the server running.
+_SUPERVISOR_LOCK: Final = "processes.lock"
 _ANYBODY: Final = Transaction(
     transaction_id="-", customer_id="-", merchant_id="-", amount=0, timestamp=datetime(2026, 1, 1, tzinfo=UTC)
 )
@@ -79,9 +85,25 @@ class Application:
             status="degraded" if failing else "ok", model=self.predictor.scorer.model, dependencies=dependencies
         )
 
+    def supervisor(self) -> Supervisor:
+        """Keeps the processes beside the server running.
+
+        Raises
+        ------
+        ConfigError
+            When broker or files of jobs cannot be used.
+        """
+        commands = [*recording.processes(self.settings), *open_jobs.processes(self.settings)]
+        lock = self.settings.home / "serving" / _SUPERVISOR_LOCK
+        return Supervisor(lock, commands, open_jobs.tasks(self.settings, self.database))
+
     def scrape(self) -> bytes:
         """Metrics of all workers of this server, in Prometheus' text format."""
-        return scrape(self.registry, self.settings.metrics_folder, self.jobs.counts, self.records.quality)
+        model, role = self.predictor.scorer.model, self.settings.role
+        dependencies = DependencyCollector(self.health, role)
+        drift = DriftCollector(self.predictor.metrics.drift, model, role, self.settings.drift_minimum_rows)
+        others = (self.jobs.counts, self.records.quality, self.records.pairs, dependencies, drift)
+        return scrape(self.registry, self.settings.metrics_folder, *others)
 
     async def warm_up(self) -> None:
         """Look up once: the first time reads and compiles what later ones find ready; no customer should wait."""
@@ -92,12 +114,21 @@ class Application:
         if self.guard is not None:
             await self.guard.start()
 
-    async def close(self) -> None:
-        """Refuse what waits and give back what is held open."""
+    async def close(self, supervision: asyncio.Task[None] | None = None) -> None:
+        """Refuse what waits and give back what is held open.
+
+        Parameters
+        ----------
+        supervision
+            Keeps the processes beside the server running; cancelled when they have been handed what is theirs to do.
+        """
         await self.predictor.close()
         if self.remote is not None:
             await self.remote.close()
         await self.records.close()
+        if supervision is not None:
+            supervision.cancel()
+            await asyncio.gather(supervision, return_exceptions=True)
         await self.store.leave()
         if self.guard is not None:
             await self.guard.close()
@@ -105,6 +136,8 @@ class Application:
         self.database.close()
         self.store.close()
         self.observer.close()
+        if self.predictor.metrics.drift is not None:
+            self.predictor.metrics.drift.close()
 
 
 def artifact_folder(settings: ScoringSettings) -> Path:
@@ -218,7 +251,8 @@ def open_application(settings: ScoringSettings, lines: LineWriter | None = None)
     scorer = Scorer(artifact, threads=settings.inference_threads)
     remote = _remote(settings, artifact, scorer)
     registry = CollectorRegistry()
-    metrics = declare_metrics(registry, scorer.model, settings.role, scorer.digest)
+    drift = open_counts(settings, settings.metrics_folder, artifact.distributions)
+    metrics = declare_metrics(registry, scorer.model, settings.role, scorer.digest, drift)
     store = open_store(settings, paced=True)
     observer = open_observer(settings, metrics, scorer.model, lines)
     guard = open_guard(settings, settings.metrics_folder)
@@ -227,7 +261,7 @@ def open_application(settings: ScoringSettings, lines: LineWriter | None = None)
     database = open_database(settings)
     records = Records(settings, database, store, metrics, scorer.model, settings.role)
     predictor = Predictor(scorer, store if limit is None else watched, metrics, settings, records.log, remote)
-    jobs = open_desk(settings, database)
+    jobs = open_jobs.open_desk(settings, database)
     return Application(
         settings, predictor, watched, observer, registry, database, jobs, records, guard, open_tls(settings), remote
     )

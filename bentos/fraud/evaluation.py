@@ -14,6 +14,7 @@ from bentos.core.answers import Explanation, Prediction, ReasonText
 from bentos.core.errors import FraudError, Unavailable
 from bentos.core.features.definitions import FEATURE_NAMES
 from bentos.fraud.batching import Job
+from bentos.fraud.block_review import BlockReview
 from bentos.fraud.circuit import Circuit
 from bentos.fraud.metrics import Metrics
 from bentos.fraud.observe.tracing import RequestTrace
@@ -85,10 +86,20 @@ class Evaluator:
         What is counted.
     log
         Keeps predictions; None keeps none.
+    block_review
+        Has some blocks reviewed instead; None has none.
     """
 
-    def __init__(self, scorer: Scorer, store: FeatureStore, metrics: Metrics, log: PredictionLog | None = None) -> None:
+    def __init__(
+        self,
+        scorer: Scorer,
+        store: FeatureStore,
+        metrics: Metrics,
+        log: PredictionLog | None = None,
+        block_review: BlockReview | None = None,
+    ) -> None:
         self._scorer = scorer
+        self._block_review = block_review
         self._store = store
         self._metrics = metrics
         self._log = log
@@ -176,6 +187,8 @@ class Evaluator:
         thresholds = self._scorer.thresholds
         for row, one_raw, one_score in zip(rows, raw.tolist(), score.tolist(), strict=False):
             row.raw, row.score, row.decision = one_raw, one_score, decide(one_score, thresholds)
+            if row.decision == "block" and self._block_review is not None:
+                self._block_review.look(row)
         start = len(rows)
         for job, block in given:
             block.raw, block.score = raw[start : start + job.size], score[start : start + job.size]
@@ -220,6 +233,7 @@ class Evaluator:
     def _answer(self, job: Job[Work], questions: Questions, rows: list[Row], tally: Tally) -> None:
         questions.answers = [self._answered(row, tally) for row in rows]
         job.finish()
+        tally.answered(rows)
         if self._log is not None:
             self._log.offer(rows, questions.answers)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -21,7 +21,20 @@ from bentos.fraud.observe.distribution import Distribution
 from bentos.fraud.observe.later import Later
 from bentos.fraud.observe.values import MergedValues, share_values
 
-__all__ = ["CONTENT_TYPE", "STAGES", "Metrics", "declare_metrics", "scrape", "share_metrics"]
+if TYPE_CHECKING:
+    from bentos.fraud.drift.counts import DriftCounts
+
+__all__ = [
+    "CONTENT_TYPE",
+    "SCORES",
+    "STAGES",
+    "Metrics",
+    "RecordMetrics",
+    "declare_metrics",
+    "declare_record_metrics",
+    "scrape",
+    "share_metrics",
+]
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 
@@ -38,7 +51,8 @@ _STAGE_SECONDS: Final = (
     *(0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.5),
 )
 _BATCH_ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
-_SCORES: Final = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+#: Bounds of scores.
+SCORES: Final = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +72,14 @@ class Metrics:
     log_lines_dropped: Counter
     feature_age: Gauge
     log_dropped: Counter
-    _labels: Counter
+    records: RecordMetrics
     _requests: Counter
     _model_labels: tuple[str, str, str]
     _by_request: dict[tuple[str, str, str], Counter] = field(default_factory=dict)
     #: For what can be counted when answers have left.
     later: Later = field(default_factory=Later)
+    #: Feature values and scores; None counts none.
+    drift: DriftCounts | None = None
 
     def count_request(self, transport: str, method: str, code: str) -> None:
         """Count one answered request.
@@ -79,6 +95,25 @@ class Metrics:
             counter = self._by_request[key] = self._requests.labels(*key, *self._model_labels)
         counter.inc()
 
+
+@dataclass(frozen=True, slots=True)
+class RecordMetrics:
+    """The metrics of records, which workers and the process that records count."""
+
+    _dropped: Counter
+    _labels: Counter
+    waiting: Gauge
+
+    def dropped(self, model: tuple[str, str, str]) -> Counter:
+        """Predictions that were given up instead of being recorded.
+
+        Parameters
+        ----------
+        model
+            Values of model_name, model_version and role.
+        """
+        return self._dropped.labels(*model)
+
     def count_label(self, label: str, decision: str, model: tuple[str, str, str]) -> None:
         """Count a label that is new or changed, of a prediction that may be another model's.
 
@@ -92,7 +127,39 @@ class Metrics:
         self._labels.labels(label, decision, *model).inc()
 
 
-def declare_metrics(registry: CollectorRegistry, model: ModelVersion, role: str, digest: str = "") -> Metrics:
+def declare_record_metrics(registry: CollectorRegistry) -> RecordMetrics:
+    """Declare the metrics of records.
+
+    Parameters
+    ----------
+    registry
+        Where they belong to.
+    """
+    return RecordMetrics(
+        Counter(
+            "fraud_log_dropped_total",
+            "Predictions that were given up instead of being recorded.",
+            _MODEL_LABELS,
+            registry=registry,
+        ),
+        Counter(
+            "fraud_labels_total",
+            "Labels that are new or changed, of recorded predictions.",
+            ("label", "decision", *_MODEL_LABELS),
+            registry=registry,
+        ),
+        Gauge(
+            "fraud_log_waiting_bytes",
+            "Predictions that wait on this server's disk to be recorded.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        ),
+    )
+
+
+def declare_metrics(
+    registry: CollectorRegistry, model: ModelVersion, role: str, digest: str = "", drift: DriftCounts | None = None
+) -> Metrics:
     """Declare every metric of a scoring worker.
 
     Parameters
@@ -103,8 +170,10 @@ def declare_metrics(registry: CollectorRegistry, model: ModelVersion, role: str,
         Values of the labels model_name, model_version and role.
     digest
         Of the artifact that is served; empty when it comes from none.
+    drift
+        Where feature values and scores are counted; None counts none.
     """
-    declare = _Declarations(registry, (model.name, model.version, role))
+    declare, records = _Declarations(registry, (model.name, model.version, role)), declare_record_metrics(registry)
     predictions = declare.counter("fraud_predictions_total", "Transactions scored.", "decision")
     stages = declare.histogram(
         "fraud_stage_latency_seconds", "Time of one stage of an answer.", _STAGE_SECONDS, "stage"
@@ -123,7 +192,7 @@ def declare_metrics(registry: CollectorRegistry, model: ModelVersion, role: str,
         prediction_latency=declare.distribution(
             "fraud_prediction_latency_seconds", "From a whole request to its answer.", _SECONDS
         ),
-        score=declare.distribution("fraud_score", "Scores given.", _SCORES),
+        score=declare.distribution("fraud_score", "Scores given.", SCORES),
         stage_latency={stage: Distribution(stages.labels(stage, *declare.model_labels)) for stage in STAGES},
         degraded=declare.of_model(
             "fraud_degraded_predictions_total",
@@ -159,16 +228,13 @@ def declare_metrics(registry: CollectorRegistry, model: ModelVersion, role: str,
             registry=registry,
             multiprocess_mode="livemin",
         ),
-        log_dropped=declare.of_model(
-            "fraud_log_dropped_total", "Predictions that were given up instead of being recorded."
-        ),
-        _labels=declare.counter(
-            "fraud_labels_total", "Labels that are new or changed, of recorded predictions.", "label", "decision"
-        ),
+        log_dropped=records.dropped(declare.model_labels),
+        records=records,
         _requests=declare.counter(
             "fraud_requests_total", "Requests answered, by the status they got.", "transport", "method", "code"
         ),
         _model_labels=declare.model_labels,
+        drift=drift,
     )
 
 

@@ -58,6 +58,7 @@ class Row:
 
     __slots__ = (
         "ask",
+        "block_review_share",
         "contributions",
         "deadline",
         "decision",
@@ -78,6 +79,8 @@ class Row:
         self.raw = 0.0
         self.score = 0.0
         self.decision: Decision = "approve"
+        #: Share of blocks that go to review, when this is one of them.
+        self.block_review_share: float | None = None
         #: The answer when the model had none.
         self.rules: RuleAnswer | None = None
         self.error: FraudError | None = None

@@ -33,7 +33,7 @@ from bentos.fraud.http.balancing import balance
 from bentos.fraud.http.endpoints import Endpoints
 from bentos.fraud.http.problems import HttpAnswer
 from bentos.fraud.http.requests import request_id_of
-from bentos.fraud.jobs.open import open_supervisor
+from bentos.fraud.huge_pages import use_huge_pages
 from bentos.fraud.observe.lines import LineWriter
 from bentos.fraud.observe.logs import configure_logging
 from bentos.fraud.settings import METRICS_FOLDER_VARIABLE, ScoringSettings
@@ -92,7 +92,7 @@ class FraudDetector:
         except FraudError as error:
             raise BentoMLException(str(error)) from error
         # Workers run in the bento's folder: what is relative is relative to where the server was started.
-        for name in ("home", "artifact", "snapshot", "model_ca_file", *FILE_SETTINGS):
+        for name in ("home", "artifact", "snapshot", "model_ca_file", "shadow_ca_file", *FILE_SETTINGS):
             if (path := getattr(settings, name)) is not None:
                 os.environ[f"FRAUD_{name.upper()}"] = str(path.absolute())
         # Workers know their socket, not the address that was asked for.
@@ -113,22 +113,21 @@ class FraudDetector:
             # gRPC's workers have a socket each.
             worker = bentoml.server_context.worker_index or 0
             balance(asyncio.get_running_loop(), application.settings.metrics_folder, worker)
-        self.supervision = asyncio.create_task(open_supervisor(application.settings, application.database).run())
+        self.supervision = asyncio.create_task(application.supervisor().run())
         # Takes what was built at start out of the collector's sight: walking it stalls requests by 100 ms and more.
         gc.collect()
         gc.freeze()
+        if application.settings.huge_pages:
+            use_huge_pages()
         # Requests make few cycles: looking for them after every 700 objects takes a tenth of the time of all else.
         gc.set_threshold(_COLLECTED_OBJECTS)
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def close(self) -> None:
         """Give back what is held open."""
-        if self.supervision is not None:
-            self.supervision.cancel()
-            await asyncio.gather(self.supervision, return_exceptions=True)
         if self.grpc is not None:
             await self.grpc.stop(self.endpoints.application.settings.grpc_grace_seconds)
-        await self.endpoints.application.close()
+        await self.endpoints.application.close(self.supervision)
         self.lines.drain(_DRAIN_SECONDS)
 
     @bentoml.api(output_spec=Prediction)  # type: ignore[untyped-decorator]

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bentos.core.settings import ServingSettings
 from bentos.fraud.access.settings import AccessSettings
 from bentos.fraud.bulk.settings import BulkSettings
+from bentos.fraud.drift.settings import DriftSettings
 from bentos.fraud.jobs.settings import JobsSettings
-from bentos.fraud.records.settings import RecordsSettings
 from bentos.fraud.remote.settings import RemoteModelSettings
+from bentos.fraud.shadow.settings import ShadowSettings
 from bentos.fraud.store.settings import StoreSettings
 
 __all__ = ["LOCAL_HOST", "METRICS_FOLDER_VARIABLE", "ScoringSettings"]
@@ -23,12 +24,26 @@ LOCAL_HOST: Final = "127.0.0.1"
 
 
 class ScoringSettings(
-    StoreSettings, RecordsSettings, JobsSettings, BulkSettings, AccessSettings, RemoteModelSettings, ServingSettings
+    StoreSettings,
+    ShadowSettings,
+    JobsSettings,
+    BulkSettings,
+    DriftSettings,
+    AccessSettings,
+    RemoteModelSettings,
+    ServingSettings,
 ):
     """Settings of a scoring worker."""
 
     role: Literal["champion", "challenger"] = Field(
         default="champion", description="Side of a rollout that this server is on; a label of its metrics."
+    )
+    block_review_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of what would be blocked that goes to review instead, drawn by transaction_id, so that the"
+        " outcome of some is seen and can stand for the others. 0 blocks all.",
     )
     metrics_folder: Path | None = Field(
         default=None,
@@ -69,6 +84,11 @@ class ScoringSettings(
     grpc_grace_seconds: float = Field(
         default=20.0, ge=0, le=3600, description="How long calls that run may take when the server stops, seconds."
     )
+    huge_pages: bool = Field(
+        default=True,
+        description="Whether a worker asks Linux for pages of 2 MiB for what it holds in memory: a twentieth of a lone"
+        " request's time in a virtual machine, for some megabytes.",
+    )
     log_format: Literal["json", "text"] = Field(
         default="json", description="Form of log lines: JSON for machines, text for people."
     )
@@ -96,3 +116,11 @@ class ScoringSettings(
         description="Share of requests without a traceparent that are traced, if traces are sent at all. Of those with"
         " one, the ones that their caller samples are.",
     )
+
+    @model_validator(mode="after")
+    def _shadow_of_a_champion(self) -> ScoringSettings:
+        if self.shadow_url and self.role != "champion":
+            raise ValueError(
+                f"FRAUD_SHADOW_URL is set and FRAUD_ROLE is {self.role}: only a champion has a challenger in its shadow"
+            )
+        return self

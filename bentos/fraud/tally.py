@@ -8,6 +8,7 @@ from time import perf_counter
 from bentos.core.answers import Decision
 from bentos.fraud.metrics import Metrics
 from bentos.fraud.observe.tracing import RequestTrace
+from bentos.fraud.rows import Row
 
 __all__ = ["Tally"]
 
@@ -21,12 +22,13 @@ class Tally:
         Where it is counted.
     """
 
-    __slots__ = ("_metrics", "_predictions", "_stages", "defaulted", "found", "late")
+    __slots__ = ("_answered", "_metrics", "_predictions", "_stages", "defaulted", "found", "late")
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._stages: list[tuple[str, float, int]] = []
         self._predictions: list[tuple[Decision, float | None, bool]] = []
+        self._answered: list[list[Row]] = []
         self.found = 0
         self.defaulted = 0
         self.late = 0
@@ -62,9 +64,16 @@ class Tally:
         """A prediction was made; its score is None when it is not the model's, whose distribution it would spoil."""
         self._predictions.append((decision, score, degraded))
 
+    def answered(self, rows: list[Row]) -> None:
+        """Predictions have their answers."""
+        self._answered.append(rows)
+
     def count(self) -> None:
         """Count everything."""
         metrics = self._metrics
+        if metrics.drift is not None:
+            for answered in self._answered:
+                metrics.drift.add(answered)
         for name, seconds, rows in self._stages:
             metrics.stage_latency[name].observe(seconds, rows)
         for decision, score, degraded in self._predictions:

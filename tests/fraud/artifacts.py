@@ -59,7 +59,7 @@ def forest_contents(*, trees: int = 20, depth: int = 6, **changes: Any) -> Artif
             "explainer": arrays,
             "distributions": Distributions(
                 features={name: reference_histogram(rows[:, column]) for column, name in enumerate(FEATURE_NAMES)},
-                score=reference_histogram(forest.predict_proba(rows)[:, 1]),
+                score=reference_histogram(1 / (1 + np.exp(-8 * (forest.predict_proba(rows)[:, 1] - 0.5)))),
             ),
             "thresholds": THRESHOLDS,
             "card": CARD,

@@ -41,6 +41,8 @@ class PoisonedScorer(Scorer):
 class GatedStore:
     """A real store behind a gate."""
 
+    waits = True
+
     def __init__(self, store: FeatureStore) -> None:
         self._store = store
         self.gate = asyncio.Event()

@@ -11,7 +11,7 @@ from bentos.fraud.observe.distribution import Distribution
 MODEL = ModelVersion(name="fraud_detector", version="7")
 MODEL_LABELS = {"model_name": "fraud_detector", "model_version": "7", "role": "champion"}
 #: What queues and logs hold is of no model.
-WITHOUT_MODEL = {"fraud_queue_depth", "fraud_log_lines_dropped", "fraud_feature_age_seconds"}
+WITHOUT_MODEL = {"fraud_queue_depth", "fraud_log_lines_dropped", "fraud_feature_age_seconds", "fraud_log_waiting_bytes"}
 OBJECTIVES = {"0.01", "0.03", "0.05", "0.1"}
 STAGE_OBJECTIVES = {"0.001", "0.002", "0.005", "0.01"}
 
@@ -34,7 +34,7 @@ def test_metrics_have_their_names_and_labels() -> None:
     registry = CollectorRegistry()
     metrics = declare_metrics(registry, MODEL, "champion", "d1")
     metrics.count_request("http", "predict", "200")
-    metrics.count_label("fraud", "block", ("fraud_detector", "7", "champion"))
+    metrics.records.count_label("fraud", "block", ("fraud_detector", "7", "champion"))
     families = {
         family.name: family
         for family in text_string_to_metric_families(scrape(registry, None).decode())
@@ -58,6 +58,7 @@ def test_metrics_have_their_names_and_labels() -> None:
         "fraud_model_info",
         "fraud_labels",
         "fraud_log_dropped",
+        "fraud_log_waiting_bytes",
     }
     for name, family in families.items():
         assert family.samples

@@ -20,6 +20,7 @@ from tests.fraud.artifacts import CARD, THRESHOLDS
 from tests.fraud.requests import transaction_json
 from tests.fraud.server import Server
 from tests.fraud.test_metrics import samples, value
+from tests.waiting import eventually
 
 
 def test_predict_answers_what_the_contract_says(client: httpx.Client) -> None:
@@ -124,12 +125,17 @@ def test_metrics_add_up_over_the_workers(server: Server) -> None:
         latencies = value(text, "fraud_prediction_latency_seconds_count", **labels)
         return sum(decisions), value(text, "fraud_score_count", **labels), answered, latencies, *stages
 
+    started = value(scrape(), "fraud_stage_latency_seconds_count", stage="reasons", **labels)
     assert request(0) == 200
+    # Counted a moment after the answer; reasons are among the last that are.
+    eventually(lambda: value(scrape(), "fraud_stage_latency_seconds_count", stage="reasons", **labels) == started + 1)
     before = counts(scrape())
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(request, range(40))) == {200}
+    expected = [40] * len(before)
+    eventually(lambda: [late - early for early, late in zip(before, counts(scrape()), strict=True)] == expected)
     after = counts(scrape())
-    assert [late - early for early, late in zip(before, after, strict=True)] == [40] * 6
+    assert [late - early for early, late in zip(before, after, strict=True)] == expected
     # Whichever worker is asked, the sums are those of all.
     assert {counts(scrape()) for _ in range(6)} == {after}
 
@@ -153,6 +159,7 @@ def test_refusals_are_counted_by_their_status(client: httpx.Client) -> None:
 
     before = refused()
     client.post("/predict", json={})
+    eventually(lambda: refused() > before)
     assert refused() == before + 1
 
 

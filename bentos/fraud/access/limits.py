@@ -15,9 +15,9 @@ import fcntl
 import mmap
 import os
 from hashlib import blake2b
-from math import ceil, inf
+from math import ceil
 from pathlib import Path
-from time import monotonic
+from time import monotonic, monotonic_ns
 from typing import Final
 
 from bentos.core.errors import Overloaded
@@ -33,6 +33,8 @@ _SLOT_BYTES: Final = 16
 #: A change takes 1 µs, but who makes it may lose the processor meanwhile.
 _WAIT_SECONDS: Final = 0.1
 _PATIENT_AGAIN_SECONDS: Final = 1.0
+#: Times are whole nanoseconds: sums are exact however long the clock has run, and end before this, 292 years.
+_NEVER: Final = 2**63 - 1
 
 
 class Buckets:
@@ -54,10 +56,10 @@ class Buckets:
             self._handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             os.ftruncate(self._handle, size)
             mapped = mmap.mmap(self._handle, size)
-        #: For each slot the hash of its caller, and the time at which its bucket is full, ``time.monotonic()`` seconds.
+        #: For each slot the hash of its caller, and the time at which its bucket is full, ``time.monotonic_ns()``.
         with memoryview(mapped) as whole:
             self.hashes = whole[: size // 2].cast("Q")
-            self.times = whole[size // 2 :].cast("d")
+            self.times = whole[size // 2 :].cast("q")
 
     def bucket(self, name: str, rows_per_second: float, burst_rows: float) -> Bucket:
         """The bucket of a caller.
@@ -127,13 +129,14 @@ class Bucket:
         See :meth:`Buckets.bucket`.
     """
 
-    __slots__ = ("_buckets", "_burst_seconds", "_group", "_hash", "_name", "_row_seconds", "_slot")
+    __slots__ = ("_buckets", "_burst_time", "_group", "_hash", "_name", "_rate", "_row_time", "_slot")
 
     def __init__(self, buckets: Buckets, name: str, rows_per_second: float, burst_rows: float) -> None:
         self._buckets = buckets
         self._name = name
-        self._row_seconds = 1 / rows_per_second
-        self._burst_seconds = max(1.0, burst_rows) / rows_per_second
+        self._rate = rows_per_second
+        self._row_time = max(1, round(1e9 / rows_per_second))
+        self._burst_time = round(max(1.0, burst_rows) * self._row_time)
         # An empty slot has the hash 0.
         self._hash = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little") or 1
         self._group = self._hash % _GROUPS
@@ -147,45 +150,45 @@ class Bucket:
         Overloaded
             When there is no row left; says in how many seconds there is one.
         """
-        wait = self._count(self._row_seconds, refuse=True)
+        wait = self._count(1, refuse=True)
         if wait > 0:
             raise Overloaded(
-                f"{self._name!r} has asked more than its {1 / self._row_seconds:g} rows a second; try again later",
-                ceil(wait),
+                f"{self._name!r} has asked more than its {self._rate:g} rows a second; try again later",
+                ceil(wait / 1e9),
             )
 
     def charge(self, rows: int) -> None:
         """Count rows of a call that was let in."""
-        self._count(rows * self._row_seconds, refuse=False)
+        self._count(rows, refuse=False)
 
-    def _count(self, seconds: float, *, refuse: bool) -> float:
-        """Seconds until a row is there; 0 when it was, and was counted."""
+    def _count(self, rows: int, *, refuse: bool) -> int:
+        """Nanoseconds until they fit; 0 when they did, and were counted."""
         buckets, group = self._buckets, self._group
         locked = buckets.lock(group)
         try:
-            now = monotonic()
+            now = monotonic_ns()
             slot = self._slot if buckets.hashes[self._slot] == self._hash else self._find(now)
             full = max(buckets.times[slot], now)
-            wait = full + seconds - now - self._burst_seconds
-            # A hair, for sums of floating point numbers.
-            if refuse and wait > 1e-9 * self._burst_seconds:
+            full += rows * self._row_time
+            wait = full - now - self._burst_time
+            if refuse and wait > 0:
                 return wait
-            buckets.times[slot] = full + seconds
+            buckets.times[slot] = min(full, _NEVER)
         finally:
             if locked:
                 buckets.unlock(group)
-        return 0.0
+        return 0
 
-    def _find(self, now: float) -> int:
+    def _find(self, now: int) -> int:
         """The caller's slot; a new one in place of what is empty, or full again, or else nearest to it."""
         hashes, times = self._buckets.hashes, self._buckets.times
-        best, earliest = 0, inf
+        best, earliest = 0, _NEVER
         start = self._group * _GROUP_SLOTS
         for slot in range(start, start + _GROUP_SLOTS):
             if hashes[slot] == self._hash:
                 self._slot = slot
                 return slot
-            if times[slot] < earliest:
+            if times[slot] <= earliest:
                 best, earliest = slot, times[slot]
         hashes[best], times[best] = self._hash, now
         self._slot = best

@@ -22,6 +22,7 @@ CALL_ROLES: Final[Mapping[str, Need]] = {
     "explain": "score",
     "predict_many": "score",
     "infer": "score",
+    "shadow": "score",
     "model": "score",
     "model_metadata": "score",
     "feedback": "feedback",

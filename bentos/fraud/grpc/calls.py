@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from bentos.core.errors import Overloaded
 from bentos.fraud.access.guard import Guard
+from bentos.fraud.eager import begin
 from bentos.fraud.grpc.errors import OK_TRAILERS, CallStatus, error_status, status
 from bentos.fraud.grpc.heads import Head
 from bentos.fraud.grpc.http2.connection import INITIAL_WINDOW, Connection
@@ -181,7 +182,11 @@ class Call(Stream):
         elif size > method.limit_bytes:
             self._refuse(_too_long(method.limit_bytes))
         elif isinstance(method, UnaryMethod):
-            self._start(self._answer(method, data[_PREFIX_SIZE:]))
+            answering = self._answer(method, data[_PREFIX_SIZE:])
+            if method.at_once is not None and method.at_once():
+                self._task = begin(asyncio.get_running_loop(), answering)
+            else:
+                self._start(answering)
 
     async def _answer(self, method: UnaryMethod, message: bytes) -> None:
         self._exchange.enter()

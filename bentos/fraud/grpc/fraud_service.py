@@ -52,10 +52,13 @@ class FraudService:
         """The service's methods."""
         admit, one, many = self._predictor.admit, settings.body_limit_bytes, settings.many_body_limit_bytes
         return {
-            f"/{SERVICE}/Predict": UnaryMethod("predict", self.predict, one, admit),
-            f"/{SERVICE}/Explain": UnaryMethod("explain", self.explain, one, admit),
+            f"/{SERVICE}/Predict": UnaryMethod("predict", self.predict, one, admit, self._at_once),
+            f"/{SERVICE}/Explain": UnaryMethod("explain", self.explain, one, admit, self._at_once),
             f"/{SERVICE}/PredictMany": UnaryMethod("predict_many", self.predict_many, many, admit),
         }
+
+    def _at_once(self) -> bool:
+        return self._predictor.at_once
 
     async def predict(self, message: bytes, call: Call) -> bytes:
         """Score one transaction."""

@@ -27,12 +27,15 @@ class UnaryMethod:
         Longest message.
     admit
         Asked before a message is read; raises when the call is to be refused.
+    at_once
+        Whether an answer that began now would not wait for anything.
     """
 
     label: str
     answer: Callable[[bytes, Call], Awaitable[bytes]]
     limit_bytes: int
     admit: Callable[[], None] | None = None
+    at_once: Callable[[], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from google.protobuf import descriptor_pool
 
 from bentos.fraud.access.tls import Tls
 from bentos.fraud.application import Application
-from bentos.fraud.grpc import fraud_service, health, inference, reflection
+from bentos.fraud.grpc import fraud_service, health, inference, reflection, shadow
 from bentos.fraud.grpc.calls import Call
 from bentos.fraud.grpc.feedback import FeedbackService
 from bentos.fraud.grpc.fraud_service import FraudService
@@ -27,6 +27,7 @@ from bentos.fraud.grpc.ledger import Ledger
 from bentos.fraud.grpc.methods import Methods
 from bentos.fraud.grpc.ports import listen
 from bentos.fraud.grpc.reflection import ReflectionService
+from bentos.fraud.grpc.shadow import ShadowService
 from bentos.fraud.inference.dataplane import DataPlane
 from bentos.fraud.room import UNFINISHED_CALLS
 from bentos.fraud.settings import LOCAL_HOST, ScoringSettings
@@ -152,12 +153,13 @@ async def start_grpc(application: Application, settings: ScoringSettings) -> Grp
         The port cannot be taken.
     """
     predictor = application.predictor
-    services = [fraud_service.SERVICE, inference.SERVICE, health.SERVICE, reflection.SERVICE]
+    services = [fraud_service.SERVICE, shadow.SERVICE, inference.SERVICE, health.SERVICE, reflection.SERVICE]
     health_service = HealthService(services)
     methods = {
         **FraudService(predictor, application.observer).methods(settings),
         **FeedbackService(application.records).methods(),
         **InferenceService(DataPlane(predictor)).methods(settings),
+        **ShadowService(predictor).methods(settings),
         **health_service.methods(),
         **ReflectionService(services, descriptor_pool.Default()).methods(),
     }

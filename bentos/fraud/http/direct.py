@@ -19,11 +19,12 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
 from bentos.core.errors import Overloaded
+from bentos.fraud.eager import begin
 from bentos.fraud.http.admission import admit
 from bentos.fraud.http.endpoints import Endpoints
 from bentos.fraud.http.gateway import CLIENT_LEFT, Gateway
+from bentos.fraud.http.parting import PartingProtocol
 from bentos.fraud.http.problems import HttpAnswer
-from bentos.fraud.http.protocol import BoundedProtocol
 from bentos.fraud.http.requests import (
     Disconnected,
     deadline_of,
@@ -107,7 +108,7 @@ class _Request:
             self.arrival.set_result(None)
 
 
-class DirectProtocol(BoundedProtocol):
+class DirectProtocol(PartingProtocol):
     """One connection."""
 
     def __init__(
@@ -137,10 +138,21 @@ class DirectProtocol(BoundedProtocol):
             raise RuntimeError("a request was taken although there is no gateway")
         return self._gateway.endpoints()
 
+    def on_message_begin(self) -> None:
+        """Begin anew; what ASGI wants to know is put together when the gateway is to be asked."""
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+
     def on_headers_complete(self) -> None:
         """Take the request, or leave it to the gateway."""
         request = self._direct_request()
         if request is None:
+            url, headers, expect_100_continue = self.url, self.headers, self.expect_100_continue
+            super().on_message_begin()
+            self.url, self.expect_100_continue = url, expect_100_continue
+            # The scope holds this very list.
+            self.headers += headers
             super().on_headers_complete()
         else:
             self._advanced = True
@@ -161,7 +173,7 @@ class DirectProtocol(BoundedProtocol):
             return None
         if self.expect_100_continue or "transfer-encoding" in headers:
             return None
-        return _Request(call, query, headers, parser.should_keep_alive())
+        return _Request(call, query, headers, parser.should_keep_alive() and not self.parting)
 
     def on_body(self, body: bytes) -> None:
         """Keep a part of the body, unless it was answered without."""
@@ -185,7 +197,15 @@ class DirectProtocol(BoundedProtocol):
             self._start(request)
 
     def _start(self, request: _Request) -> None:
-        task = request.task = self.loop.create_task(self._answer(request, self._endpoints()))
+        endpoints = self._endpoints()
+        answering = self._answer(request, endpoints)
+        if request.more_body or not endpoints.predictor.at_once:
+            task = self.loop.create_task(answering)
+        elif (begun := begin(self.loop, answering)) is not None:
+            task = begun
+        else:
+            return
+        request.task = task
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 

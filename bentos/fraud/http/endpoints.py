@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
 from http import HTTPStatus
+from json.encoder import encode_basestring_ascii
 from time import perf_counter
 from typing import Final, TypeVar
 
 from pydantic import BaseModel
 
+from bentos.core.answers import Prediction
 from bentos.core.transaction import Transaction, parse_transaction
 from bentos.fraud.application import Application
 from bentos.fraud.http import feedback, jobs, records
@@ -53,6 +55,9 @@ class Endpoints:
         self.guard = application.guard
         self.room = Room(UNFINISHED_CALLS * application.settings.many_body_limit_bytes)
         self.router = Router(ROUTES)
+        scorer = application.predictor.scorer
+        # The same in every answer.
+        self._model = f'"thresholds":{scorer.thresholds.model_dump_json()},"model":{scorer.model.model_dump_json()}'
 
     def body_limit_bytes(self, call: str) -> int:
         """Longest body of a call."""
@@ -126,9 +131,23 @@ class Endpoints:
     def _serialized(self, answer: BaseModel) -> HttpAnswer:
         started = perf_counter()
         # What answers a POST is not stored unless it says so (RFC 9110, section 9.3.3).
-        serialized = HttpAnswer(HTTPStatus.OK, answer.model_dump_json().encode())
+        body = self._plain(answer) if type(answer) is Prediction else None
+        serialized = HttpAnswer(HTTPStatus.OK, answer.model_dump_json().encode() if body is None else body)
         self.observer.stage("serialization", started)
         return serialized
+
+    def _plain(self, answer: Prediction) -> bytes | None:
+        """JSON of a prediction by this worker's model, None when there is more to tell than a score.
+
+        What most answers are, at a third of the time; a test proves that it reads the same.
+        """
+        if answer.reasons or answer.degraded:
+            return None
+        reasons = "null" if answer.reasons is None else "[]"
+        return (
+            f'{{"transaction_id":{encode_basestring_ascii(answer.transaction_id)},"score":{answer.score!r},'
+            f'"decision":"{answer.decision}",{self._model},"degraded":[],"reasons":{reasons}}}'
+        ).encode()
 
 
 def _transaction(body: bytes | Transaction) -> Transaction:

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Final
 
 from bentos.core.answers import DependencyState
-from bentos.fraud.jobs.supervisor import lock_file
+from bentos.core.files import lock_file
 from bentos.fraud.jobs.waker import wake
 
 __all__ = ["PipeAnnouncer", "hold_presence"]

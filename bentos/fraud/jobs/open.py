@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
+
+from anyio.to_thread import run_sync
 
 from bentos.fraud.jobs.desk import Announcer, Desk
 from bentos.fraud.jobs.embedded import PipeAnnouncer
 from bentos.fraud.jobs.files import JobFiles, LocalFiles
 from bentos.fraud.jobs.ledger import Ledger
-from bentos.fraud.jobs.supervisor import Supervisor
 from bentos.fraud.jobs.sweep import Sweep
 from bentos.fraud.jobs.sweeper import Sweeper
 from bentos.fraud.records.database import Database
@@ -21,8 +25,12 @@ from bentos.fraud.store.choice import STORE_FILE
 if TYPE_CHECKING:
     from bentos.fraud.jobs.celery_app import Sender
 
-__all__ = ["Places", "open_desk", "open_files", "open_supervisor", "open_sweeper", "store_name"]
+__all__ = ["Places", "open_desk", "open_files", "open_sweeper", "processes", "store_name", "tasks"]
 
+#: A lane follows.
+_WORKER_COMMAND: Final = ("jobs", "worker", "--beside-server", "--lane")
+#: Between two looks whether a sweep is due.
+_SWEEP_SECONDS: Final = 0.5
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -41,7 +49,6 @@ class Places:
         self.scratch: Final = serving / "jobs.scratch"
         self.pipe: Final = serving / "jobs.pipe"
         self.presence: Final = serving / "jobs.workers.lock"
-        self.supervisor: Final = serving / "jobs.lock"
         self.store: Final = serving / STORE_FILE
 
 
@@ -93,18 +100,33 @@ def open_sweeper(settings: ScoringSettings, database: Database, files: JobFiles)
     return Sweeper(Ledger(database), Sweep(database), files, settings, sender)
 
 
-def open_supervisor(settings: ScoringSettings, database: Database) -> Supervisor:
-    """What one worker of a server does for jobs.
+def processes(settings: ScoringSettings) -> list[tuple[str, ...]]:
+    """Commands of the processes that a server has beside it for jobs: none with a broker, which has its own."""
+    lanes = settings.job_processes if settings.queue_url is None else 0
+    return [(*_WORKER_COMMAND, str(lane)) for lane in range(lanes)]
+
+
+def tasks(settings: ScoringSettings, database: Database) -> list[Callable[[], Coroutine[None, None, None]]]:
+    """What one worker of a server does for jobs besides: with a broker, what is due.
 
     Raises
     ------
     ConfigError
         When broker or files cannot be used.
     """
-    lock = Places(settings.home).supervisor
     if settings.queue_url is None:
-        return Supervisor(lock, settings.job_processes)
-    return Supervisor(lock, 0, open_sweeper(settings, database, open_files(settings)))
+        return []
+    sweeper = open_sweeper(settings, database, open_files(settings))
+    return [partial(_sweep, sweeper)]
+
+
+async def _sweep(sweeper: Sweeper) -> None:
+    try:
+        while True:
+            await run_sync(sweeper.sweep_if_due)
+            await asyncio.sleep(_SWEEP_SECONDS)
+    finally:
+        sweeper.close()
 
 
 def store_name(settings: ScoringSettings) -> str:

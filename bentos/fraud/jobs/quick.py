@@ -15,7 +15,7 @@ from pathlib import Path
 from time import time
 from typing import BinaryIO, Final
 
-from bentos.fraud.jobs.supervisor import lock_file
+from bentos.core.files import lock_file
 
 __all__ = ["own_folder", "quick_folder"]
 

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import signal
-import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +22,7 @@ from bentos.fraud.jobs.quick import quick_folder
 from bentos.fraud.jobs.runner import Runner
 from bentos.fraud.jobs.sweeper import Sweeper
 from bentos.fraud.jobs.waker import Waker, wake
+from bentos.fraud.processes import stand_back, stop_on_signals, stop_with_server
 from bentos.fraud.records.database import Database, open_database
 from bentos.fraud.scorer import Scorer
 from bentos.fraud.settings import ScoringSettings
@@ -35,8 +32,6 @@ __all__ = ["Parts", "open_parts", "run", "work"]
 
 #: Between two looks at the database of who is not woken.
 _LOOK_SECONDS: Final = 2.0
-#: How long a process may take to leave off once its server is gone.
-_ORPHAN_SECONDS: Final = 10.0
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -115,26 +110,6 @@ def _turn(parts: Parts, *, sweeps: bool, small_only: bool) -> bool:
     return bool(works)
 
 
-def stop_on_signals(stop: Callable[[], None]) -> None:
-    """Let SIGTERM and SIGINT end the work."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop())
-
-
-def stop_with_server(stop: Callable[[], None]) -> None:
-    """Let the end of standard input end the work: only the server holds its other end, and loses it however it ends."""
-
-    def watch() -> None:
-        while os.read(sys.stdin.fileno(), 1):
-            pass
-        stop()
-        # Whoever takes over waits for nothing but the leases.
-        time.sleep(_ORPHAN_SECONDS)
-        os._exit(1)
-
-    threading.Thread(target=watch, name="job-server", daemon=True).start()
-
-
 def run(settings: ScoringSettings, lane: int, *, beside_server: bool) -> None:
     """Be a process of jobs.
 
@@ -153,7 +128,7 @@ def run(settings: ScoringSettings, lane: int, *, beside_server: bool) -> None:
         stopping.set()
         wake(pipe)
 
-    os.nice(settings.job_nice)
+    stand_back(settings.job_nice)
     stop_on_signals(stop)
     if beside_server:
         stop_with_server(stop)

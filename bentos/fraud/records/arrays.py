@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Connection, Double, Integer, LargeBinary, Table
+from sqlalchemy import BigInteger, Boolean, Connection, Double, Integer, LargeBinary, Row, Table
 
 __all__ = ["insert_arrays"]
 
@@ -25,7 +25,7 @@ _TYPES: tuple[tuple[type, str], ...] = (
 
 def insert_arrays(
     connection: Connection, table: Table, names: tuple[str, ...], rows: Sequence[Sequence[Any]], conflict: str = ""
-) -> None:
+) -> Sequence[Row[Any]]:
     """Insert rows, in their order.
 
     Parameters
@@ -39,11 +39,18 @@ def insert_arrays(
     rows
         Their values.
     conflict
-        What happens to one that is there already, ``ON CONFLICT ...``.
+        What happens to one that is there already, ``ON CONFLICT ...``; it may return columns.
+
+    Returns
+    -------
+    Sequence
+        What it returns of the rows that were inserted.
     """
-    if rows:
-        columns = tuple(list(column) for column in zip(*rows, strict=True))
-        connection.exec_driver_sql(_statement(table, names, conflict), columns)
+    if not rows:
+        return []
+    columns = tuple(list(column) for column in zip(*rows, strict=True))
+    result = connection.exec_driver_sql(_statement(table, names, conflict), columns)
+    return result.all() if result.returns_rows else []
 
 
 @lru_cache

@@ -22,6 +22,7 @@ from bentos.fraud.records.identifiers import Identifiers
 from bentos.fraud.records.labels import Applied
 from bentos.fraud.records.leases import CHORES, Lease
 from bentos.fraud.records.outbox import Outbox
+from bentos.fraud.records.pair_quality import Cells, PairKey, count_pairs, keep_pairs, kept_pairs
 from bentos.fraud.records.pending import any_overlooked, join_left
 from bentos.fraud.records.quality import ModelKey, Quality, count_quality, keep_quality, kept_quality
 from bentos.fraud.records.retention import expire
@@ -36,6 +37,8 @@ _JOIN_SECONDS: Final = 5.0
 _JOINED_ROWS: Final = 1000
 _PAUSE_SECONDS: Final = 0.05
 _EXPIRE_SECONDS: Final = 5.0
+#: Of the time, at most a twentieth goes into counting pairs: all of them are read for an equal budget.
+_PAIRS_PAUSE: Final = 19.0
 #: Microseconds that a transaction of a label or a prediction may take.
 _OVERLAP: Final = 600_000_000
 _DAY: Final = 86_400_000_000
@@ -74,6 +77,8 @@ class Chores:
         self._on_joined = on_joined
         #: As it was counted last, by whoever did it.
         self.quality: Mapping[ModelKey, Quality] = {}
+        #: Labelled pairs, likewise.
+        self.pairs: Mapping[PairKey, Cells] = {}
         self._lease = Lease(database, CHORES)
         self._ready = False
         # Of pending labels, those that came before are joined, or their predictions have not come.
@@ -119,6 +124,7 @@ class Chores:
             if self._is_due("quality shown", self._settings.quality_interval_seconds):
                 with self._database.read() as connection:
                     self.quality = kept_quality(connection)
+                    self.pairs = kept_pairs(connection)
             self._wrong.pop("database", None)
         except (SQLAlchemyError, FraudError) as error:
             self._tell("database", "the records database cannot be used", error)
@@ -132,10 +138,11 @@ class Chores:
             settings = self._settings
             self._do("labels", "labels cannot be joined", self._join, _JOIN_SECONDS)
             self._do("quality", "quality cannot be counted", self._count, settings.quality_interval_seconds)
+            self._do("pairs", "labelled pairs cannot be counted", self._count_pairs, settings.quality_interval_seconds)
             self._do("retention", "old records cannot be removed", self._expire, settings.retention_interval_seconds)
         else:
             self._joined_until = 0
-            for name in ("features", "labels", "quality", "retention"):
+            for name in ("features", "labels", "quality", "pairs", "retention"):
                 self._wrong.pop(name, None)
 
     def _get_ready(self) -> None:
@@ -208,6 +215,22 @@ class Chores:
         with self._database.begin() as connection:
             keep_quality(connection, found)
         self.quality = found
+
+    def _count_pairs(self) -> None:
+        started = time.monotonic()
+        with self._database.read(patient=True) as connection:
+            since = self._database.now(connection) - int(self._settings.quality_window_days * _DAY)
+            found = {key: pairs.cells for key, pairs in count_pairs(connection, since).items()}
+            known = kept_pairs(connection)
+        ended = time.monotonic()
+        self._due["pairs"] = max(self._due["pairs"], ended + _PAIRS_PAUSE * (ended - started))
+        # Models without a labelled pair have nothing to be kept.
+        found = {key: cells for key, cells in found.items() if cells}
+        if found == known:
+            return
+        with self._database.begin() as connection:
+            keep_pairs(connection, found)
+        self.pairs = found
 
     def _expire(self) -> None:
         until = time.monotonic() + _EXPIRE_SECONDS

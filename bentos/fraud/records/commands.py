@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
+import math
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from bentos.core.errors import Unavailable
 from bentos.core.settings import load_settings
 from bentos.fraud.records.settings import RecordsSettings
 
 if TYPE_CHECKING:
     from bentos.fraud.records.database import Database
+    from bentos.fraud.records.pair_quality import Budget, PairKey, PairQuality, Side
     from bentos.fraud.records.quality import ModelKey, Quality
 
 __all__ = ["records"]
@@ -22,6 +26,8 @@ __all__ = ["records"]
 _DAY = 86_400_000_000
 #: Beyond the pause between two writes of a server's log.
 _MARGIN_SECONDS = 1.0
+#: How long a server may take over what waits without getting on.
+_PATIENCE_SECONDS = 10.0
 
 
 @click.group("records")
@@ -75,6 +81,64 @@ def _facts(model: ModelKey, result: Quality) -> dict[str, Any]:
 
 
 @records.command()
+@click.option("--days", type=click.FloatRange(min=0, min_open=True), help="Age of the predictions that count.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def pairs(days: float | None, as_json: bool) -> None:
+    """How good champion and challenger in the shadow are on the same transactions, by the labels that came in.
+
+    Budget own: each side gives alerts at its own thresholds. Budget equal: the challenger gives as many as the
+    champion.
+    """
+    from bentos.fraud.records.pair_quality import count_pairs
+
+    with _opened() as (database, settings):
+        span = settings.quality_window_days if days is None else days
+        with database.read(patient=True) as connection:
+            found = count_pairs(connection, time.time_ns() // 1000 - int(span * _DAY))
+    facts = [_pair_facts(key, quality) for key, quality in found.items()]
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    click.echo(f"predictions of the last {span:g} days")
+    for one in facts:
+        click.echo(
+            f"champion {one['champion_version']}, challenger {one['challenger_version']}: {one['pairs']:,} pairs"
+        )
+        click.echo(f"  {'':<18} {'alerts':>9} {'precision':>10} {'recall':>7}")
+        for row in one["sides"]:
+            precision, recall = ("-" if row[name] is None else f"{row[name]:.3f}" for name in ("precision", "recall"))
+            click.echo(f"  {row['side']:<10} {row['budget']:<7} {row['alerts']:>9,} {precision:>10} {recall:>7}")
+
+
+def _pair_facts(key: PairKey, quality: PairQuality) -> dict[str, Any]:
+    sides: tuple[tuple[Side, Budget, int], ...] = (
+        ("champion", "own", quality.champion_alerts),
+        ("challenger", "own", quality.challenger_alerts),
+        ("challenger", "equal", quality.champion_alerts),
+    )
+    return {
+        **dataclasses.asdict(key),
+        "pairs": quality.pairs,
+        "sides": [
+            {
+                "side": side,
+                "budget": budget,
+                "alerts": alerts,
+                "precision": _told(quality.precision(side, budget)),
+                "recall": _told(quality.recall(side, budget)),
+            }
+            for side, budget, alerts in sides
+        ],
+        "cells": [{**dataclasses.asdict(cell), **dataclasses.asdict(count)} for cell, count in quality.cells.items()],
+    }
+
+
+def _told(share: float) -> float | None:
+    # JSON has no NaN.
+    return None if math.isnan(share) else share
+
+
+@records.command()
 def status() -> None:
     """Show what is kept and whether the database works."""
     from bentos.fraud.records.office import open_identifiers
@@ -84,6 +148,19 @@ def status() -> None:
         click.echo(f"database          {'SQLite' if database.is_sqlite else 'PostgreSQL'}")
         for name, count in Queries(database, open_identifiers(settings)).status().items():
             click.echo(f"{name:<17} {count:,}")
+
+
+@records.command()
+@click.option("--beside-server", is_flag=True, hidden=True)
+def write(beside_server: bool) -> None:
+    """Record what a server left in its files when it was killed, until a signal ends it. A server does it by itself."""
+    from bentos.fraud.observe.logs import configure_logging
+    from bentos.fraud.records.recording import run
+    from bentos.fraud.settings import ScoringSettings
+
+    settings = load_settings(ScoringSettings)
+    configure_logging(settings)
+    run(settings, beside_server=beside_server)
 
 
 @records.command()
@@ -104,8 +181,7 @@ def erase(customer: str | None, transactions: tuple[str, ...]) -> None:
         if customer:
             identifiers = open_identifiers(settings)
             removed += erase_customer(database, identifiers, customer)
-            # What a server had still in memory is written by now.
-            time.sleep(settings.prediction_log_interval_milliseconds / 1000 + _MARGIN_SECONDS)
+            _await_recorded(settings)
             removed += erase_customer(database, identifiers, customer)
         if transactions:
             removed += erase_labels(database, transactions)
@@ -113,6 +189,26 @@ def erase(customer: str | None, transactions: tuple[str, ...]) -> None:
     if customer:
         found = _erase_features(customer)
         click.echo(f"features of the customer: {'forgotten' if found else 'not in the store'}")
+
+
+def _await_recorded(settings: RecordsSettings) -> None:
+    """Wait until what a server has answered so far is in the database."""
+    from bentos.fraud.records.spool import spool_folder, unread_of
+
+    # What it had still in memory is in its files by then, or, elsewhere, recorded.
+    time.sleep(2 * settings.prediction_log_interval_milliseconds / 1000 + _MARGIN_SECONDS)
+    waiting = unread_of(spool_folder(settings.home))
+    left, until = waiting(), time.monotonic() + _PATIENCE_SECONDS
+    while left:
+        if time.monotonic() > until:
+            raise Unavailable(
+                f"{left:,} bytes of predictions on this machine have yet to be recorded; start its server, or"
+                " `python -m bentos.fraud records write`, and run this again"
+            )
+        time.sleep(0.1)
+        before, left = left, waiting()
+        if left < before:
+            until = time.monotonic() + _PATIENCE_SECONDS
 
 
 def _erase_features(customer: str) -> bool:

@@ -4,38 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, Final, TypeAlias
+from typing import TypeAlias
 
 from bentos.core.answers import ModelVersion, Prediction, ReasonText
 from bentos.core.features.history import CUSTOMER, MERCHANT
 from bentos.core.transaction import microseconds
 from bentos.fraud.records.identifiers import Identifiers
+from bentos.fraud.records.values import Values
 from bentos.fraud.rows import Row
 
-__all__ = ["COLUMNS", "Batch", "Encoder", "Values"]
+__all__ = ["Batch", "Encoder"]
 
-#: In the order of :data:`Values`.
-COLUMNS: Final = (
-    "transaction_id",
-    "customer_id",
-    "merchant_id",
-    "hashed",
-    "merchant_category",
-    "amount",
-    "event_time",
-    "offset_seconds",
-    "score",
-    "raw_score",
-    "decision",
-    "model_name",
-    "model_version",
-    "role",
-    "degraded",
-    "reasons",
-    "features",
-    "created_at",
-)
-Values: TypeAlias = tuple[Any, ...]
 #: When it was answered, microseconds since 1970 UTC; its rows; their answers.
 Batch: TypeAlias = tuple[int, Sequence[Row], Sequence[object]]
 
@@ -89,6 +68,7 @@ class Encoder:
             _reasons(answer.reasons) if answer.reasons else None,
             row.values.tobytes(),
             created_at,
+            row.block_review_share,
         )
 
 

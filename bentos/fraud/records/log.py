@@ -1,8 +1,9 @@
-"""The prediction log: what was predicted waits in memory, and a thread writes it, off the hot path.
+"""The prediction log of one worker: what was predicted is handed to the process that records it, off the hot path.
 
-The event loop appends one tuple per call. The thread makes records of it in small slices, so that the interpreter's
-lock is never held for long, and rests as long as its share of the processor asks. What finds the buffer full is dropped
-and counted; while the database is down, the buffer keeps what it had room for.
+The event loop makes records of what it has answered, some at a time, and a thread appends them to a file
+(:mod:`.spool`) behind which :mod:`.recorder` reads. The thread only writes bytes: one that made records, or spoke to a
+database, would hold the interpreter's lock, and keep the event loop waiting for as long as other processes keep the
+thread from its processor. What finds memory or its share of the disk full is dropped and counted.
 """
 
 from __future__ import annotations
@@ -12,23 +13,22 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Literal
+from typing import Final
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-
-from bentos.fraud.records.encoding import Batch, Encoder, Values
-from bentos.fraud.records.failures import may_pass
-from bentos.fraud.records.labels import Applied
+from bentos.fraud.observe.later import Later
+from bentos.fraud.records.encoding import Batch, Encoder
 from bentos.fraud.records.settings import RecordsSettings
-from bentos.fraud.records.writing import Writer
+from bentos.fraud.records.spool import SpoolWriter, framed, spool_folder
+from bentos.fraud.records.values import Values
 from bentos.fraud.rows import Row
 
 __all__ = ["PredictionLog"]
 
-#: Records that are made without a pause, some 0.5 ms: the event loop may have to wait for so long.
-_SLICE: Final = 48
-_FIRST_BACKOFF: Final = 0.5
-_LONGEST_BACKOFF: Final = 10.0
+#: Predictions in memory at most, while the disk takes none; one takes some 0.3 kB.
+_BUFFER_ROWS: Final = 20_000
+#: How long the process that records may take over what waits without getting on.
+_STALLED_SECONDS: Final = 30.0
+_MEGABYTE: Final = 1 << 20
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -37,55 +37,52 @@ class PredictionLog:
 
     Parameters
     ----------
-    encoder, writer
-        Make records, and write them; used in the log's thread.
+    encoder
+        Makes records.
     settings
-        Sizes.
+        Sizes, and the folder.
+    later
+        Makes calls when answers have left.
     on_dropped
         Told how many predictions were dropped; in the event loop.
-    on_lost
-        Told how many could not be written; in the log's thread.
-    on_joined
-        Told of labels that had waited for what was written; in the log's thread.
     """
 
     def __init__(
-        self,
-        encoder: Encoder,
-        writer: Writer,
-        settings: RecordsSettings,
-        on_dropped: Callable[[int], None],
-        on_lost: Callable[[int], None],
-        on_joined: Callable[[list[Applied]], None],
+        self, encoder: Encoder, settings: RecordsSettings, later: Later, on_dropped: Callable[[int], None]
     ) -> None:
         self._encoder = encoder
-        self._writer = writer
-        self._settings = settings
+        self._later = later
         self._on_dropped = on_dropped
-        self._on_lost = on_lost
-        self._on_joined = on_joined
         self._flagged_only = settings.prediction_log == "flagged"
-        self._limit = settings.prediction_log_buffer_rows
-        self._buffer: deque[Batch] = deque()
+        self._interval = settings.prediction_log_interval_milliseconds / 1000
+        self._limit = settings.prediction_log_buffer_megabytes * _MEGABYTE
+        self._spool = SpoolWriter(spool_folder(settings.home))
+        #: What was answered in the last moment.
+        self._answered: list[Batch] = []
+        #: Frames, with how many predictions are in each.
+        self._frames: deque[tuple[bytes, int]] = deque()
         # Each is written by one thread only.
-        self._offered = 0
+        self._framed = 0
         self._taken = 0
-        self._backoff = 0.0
+        self._trouble: str | None = None
+        self._full = False
+        self._recorded = 0
+        self._moved = time.monotonic()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
 
     @property
     def waiting(self) -> int:
         """Predictions that are in memory only."""
-        return self._offered - self._taken
+        return self._framed - self._taken
 
     @property
-    def state(self) -> Literal["ok", "failing"]:
-        """Whether the last batch could be written."""
-        return "failing" if self._backoff else "ok"
+    def trouble(self) -> str | None:
+        """What is wrong, None when nothing is."""
+        return self._trouble
 
     def start(self) -> None:
-        """Begin to write."""
+        """Begin to hand over."""
         self._thread.start()
 
     def offer(self, rows: Sequence[Row], answers: Sequence[object]) -> None:
@@ -97,98 +94,80 @@ class PredictionLog:
             if not chosen:
                 return
             rows, answers = [row for row, _ in chosen], [answer for _, answer in chosen]
-        if self._offered - self._taken >= self._limit:
+        if self._full or self._framed - self._taken >= _BUFFER_ROWS:
             self._on_dropped(len(rows))
             return
-        self._offered += len(rows)
-        self._buffer.append((time.time_ns() // 1000, rows, answers))
+        self._answered.append((time.time_ns() // 1000, rows, answers))
+        if len(self._answered) == 1:
+            self._later.add(self._frame)
 
     def close(self, timeout_seconds: float) -> int:
-        """Write what waits, for a while; returns how many were lost."""
+        """Hand over what waits, for a while; returns how many were lost.
+
+        What was answered last is handed over when :class:`.Later` has made its calls.
+        """
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(timeout_seconds)
         return self.waiting
 
-    def _run(self) -> None:
-        interval = self._settings.prediction_log_interval_milliseconds / 1000
-        while True:
-            last = self._stopping.wait(self._backoff or interval)
-            while self._buffer:
-                started, used = time.monotonic(), time.thread_time()
-                if not self._write():
-                    break
-                if not last:
-                    self._rest(time.thread_time() - used, time.monotonic() - started)
-            if last:
-                return
-
-    def _rest(self, used: float, elapsed: float) -> None:
-        self._stopping.wait(max(used / self._settings.prediction_log_share - elapsed, 0.0))
-
-    def _write(self) -> bool:
-        """Write one batch; whether the database took it."""
-        values, batches, rows = self._encoded()
-        lost: list[Exception] = []
-        try:
-            joined = self._written(values, lost)
-        except SQLAlchemyError as error:
-            if not self._backoff:
-                _LOGGER.warning("the records database takes no predictions: %s", type(error).__name__)
-            self._backoff = min(2 * self._backoff or _FIRST_BACKOFF, _LONGEST_BACKOFF)
-            return False
-        if lost:
-            # The text holds the values, which are nobody's business.
-            kinds = ", ".join(sorted({_kind(error) for error in lost}))
-            _LOGGER.error("%d predictions cannot be recorded: %s", len(lost), kinds)
-            self._on_lost(len(lost))
-        if self._backoff:
-            _LOGGER.info("the records database takes predictions again")
-            self._backoff = 0.0
-        for _ in range(batches):
-            self._buffer.popleft()
-        self._taken += rows
-        if joined:
-            self._on_joined(joined)
-        return True
-
-    def _written(self, values: Sequence[Values], lost: list[Exception]) -> list[Applied]:
-        """Write what can be written: of what cannot, halves, until it stands alone."""
-        if not values:
-            return []
-        try:
-            return self._writer.write(values)
-        except Exception as error:
-            if isinstance(error, SQLAlchemyError) and may_pass(error):
-                raise
-            if len(values) == 1:
-                lost.append(error)
-                return []
-        middle = len(values) // 2
-        return self._written(values[:middle], lost) + self._written(values[middle:], lost)
-
-    def _encoded(self) -> tuple[list[Values], int, int]:
-        """The oldest predictions, with how many batches and rows of the buffer they are; these stay there."""
-        values: list[Values] = []
-        batches = rows = in_slice = 0
-        while batches < len(self._buffer) and rows < self._settings.prediction_log_batch_rows:
-            batch = self._buffer[batches]
+    def _frame(self) -> None:
+        batches, self._answered = self._answered, []
+        records: list[Values] = []
+        for batch in batches:
             try:
-                values += self._encoder.encode(batch)
+                records += self._encoder.encode(batch)
             except Exception:
-                # Whatever it is, the thread has to live on, and not to meet it again.
+                # Whatever it is, the others are recorded.
                 _LOGGER.exception("%d predictions cannot be made records of", len(batch[1]))
-                self._on_lost(len(batch[1]))
-                self._taken += len(batch[1])
-                batch = self._buffer[batches] = (batch[0], (), ())
-            batches += 1
-            rows += len(batch[1])
-            in_slice += len(batch[1])
-            if in_slice >= _SLICE:
-                in_slice = 0
-                time.sleep(0)
-        return values, batches, rows
+                self._on_dropped(len(batch[1]))
+        if not records:
+            return
+        try:
+            self._frames.append((framed(records), len(records)))
+        except ValueError:
+            _LOGGER.exception("%d predictions cannot be handed over", len(records))
+            self._on_dropped(len(records))
+            return
+        self._framed += len(records)
 
+    def _run(self) -> None:
+        last = False
+        while not last:
+            last = self._stopping.wait(self._interval)
+            try:
+                self._hand_over()
+                self._spool.turn()
+                self._look()
+            except OSError as error:
+                # A disk that is full, as a rule; what does not fit into memory meanwhile is dropped.
+                self._tell(f"predictions cannot be written to disk: {error.strerror}")
+        self._spool.close()
 
-def _kind(error: Exception) -> str:
-    return type(error.orig if isinstance(error, DBAPIError) and error.orig is not None else error).__name__
+    def _hand_over(self) -> None:
+        while self._frames:
+            frame, rows = self._frames[0]
+            self._spool.append(frame)
+            self._frames.popleft()
+            self._taken += rows
+
+    def _look(self) -> None:
+        """See how far the process that records has come."""
+        unread, now = self._spool.waiting(), time.monotonic()
+        recorded = self._spool.appended - unread
+        if recorded > self._recorded or not unread:
+            self._moved = now
+        self._recorded = recorded
+        self._full = unread >= self._limit
+        if self._full:
+            self._tell("predictions are dropped: too many wait to be recorded")
+        elif now - self._moved > _STALLED_SECONDS:
+            self._tell("predictions wait to be recorded, and the process that does it does not get on")
+        elif self._trouble is not None:
+            self._trouble = None
+            _LOGGER.info("predictions can be recorded again")
+
+    def _tell(self, trouble: str) -> None:
+        if self._trouble != trouble:
+            _LOGGER.warning("%s", trouble)
+        self._trouble = trouble

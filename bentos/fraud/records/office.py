@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from bentos.core.answers import ModelVersion
 from bentos.core.features.pseudonyms import Pseudonyms
-from bentos.fraud.metrics import Metrics
+from bentos.fraud.metrics import Metrics, RecordMetrics
 from bentos.fraud.records.chores import Chores
 from bentos.fraud.records.database import Database
 from bentos.fraud.records.encoding import Encoder
@@ -20,17 +20,17 @@ from bentos.fraud.records.identifiers import Identifiers
 from bentos.fraud.records.labels import Applied, GivenLabel
 from bentos.fraud.records.log import PredictionLog
 from bentos.fraud.records.outbox import Outbox
+from bentos.fraud.records.pair_quality import PairCollector
 from bentos.fraud.records.quality import QualityCollector
 from bentos.fraud.records.queries import Queries
 from bentos.fraud.records.settings import RecordsSettings
-from bentos.fraud.records.writing import Writer
 from bentos.fraud.store import FeatureStore
 
-__all__ = ["Records", "open_identifiers"]
+__all__ = ["Records", "count_labels", "open_identifiers"]
 
 ItemT = TypeVar("ItemT")
 
-#: How long a worker that stops waits for the last predictions to be written.
+#: How long a worker that stops waits for the last predictions to be handed over.
 _FLUSH_SECONDS: Final = 5.0
 _STOP_SECONDS: Final = 5.0
 _LOGGER = logging.getLogger(__name__)
@@ -69,6 +69,8 @@ class Records:
         self.database = database
         #: Precision and recall, for scrapes.
         self.quality = QualityCollector(lambda: self.chores.quality)
+        #: Labelled pairs of a rollout, likewise.
+        self.pairs = PairCollector(lambda: self.chores.pairs)
         #: Questions about the records.
         self.queries = Queries(database, identifiers)
         self._metrics = metrics
@@ -80,16 +82,13 @@ class Records:
         #: Takes predictions; None when none are kept.
         self.log: PredictionLog | None = None
         if settings.prediction_log != "none":
-            encoder, writer = Encoder(identifiers, model, role), Writer(database, identifiers)
-            dropped = metrics.log_dropped.inc
-            self.log = PredictionLog(encoder, writer, settings, dropped, partial(self._in_loop, dropped), joined)
+            encoder = Encoder(identifiers, model, role)
+            self.log = PredictionLog(encoder, settings, metrics.later, metrics.log_dropped.inc)
 
     @property
     def trouble(self) -> str | None:
         """What is wrong with the records, None when nothing is."""
-        if self.log is not None and self.log.state == "failing":
-            return self.chores.trouble or "predictions cannot be recorded"
-        return self.chores.trouble
+        return self.chores.trouble or (self.log.trouble if self.log is not None else None)
 
     def start(self) -> None:
         """Begin what runs beside requests; to be called in the event loop."""
@@ -114,6 +113,7 @@ class Records:
 
     async def close(self) -> None:
         """Write what waits, and end what runs."""
+        self._metrics.later.run()
         # At once: with a database that does not answer, each takes all of its time.
         lost, *_ = await asyncio.gather(
             asyncio.to_thread(self._flush),
@@ -121,23 +121,28 @@ class Records:
             asyncio.to_thread(self.chores.stop, _STOP_SECONDS),
         )
         if lost:
-            _LOGGER.warning("%d predictions could not be recorded before the end", lost)
+            _LOGGER.warning("%d predictions could not be handed over before the end", lost)
             self._metrics.log_dropped.inc(lost)
 
     def _flush(self) -> int:
         return 0 if self.log is None else self.log.close(_FLUSH_SECONDS)
 
     def _count(self, applied: Sequence[Applied]) -> None:
-        for one in applied:
-            if one.counts is not None:
-                decision, *model = one.counts
-                self._metrics.count_label(one.outcome.label, decision, (model[0], model[1], model[2]))
+        count_labels(self._metrics.records, applied)
 
     def _in_loop(self, work: Callable[[ItemT], None], item: ItemT) -> None:
         # Counters belong to the event loop's thread.
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(work, item)
+
+
+def count_labels(metrics: RecordMetrics, applied: Sequence[Applied]) -> None:
+    """Count labels that are new or changed and whose predictions are known."""
+    for one in applied:
+        if one.counts is not None:
+            decision, *model = one.counts
+            metrics.count_label(one.outcome.label, decision, (model[0], model[1], model[2]))
 
 
 def open_identifiers(settings: RecordsSettings) -> Identifiers:

@@ -27,25 +27,28 @@ class RecordsSettings(Settings):
         description="Which predictions are kept: all, those to review or to block, or none. Labels can count, and reach"
         " the features, only for those that are.",
     )
-    prediction_log_buffer_rows: int = Field(
-        default=10_000,
+    prediction_log_buffer_megabytes: int = Field(
+        default=128,
         ge=1,
         le=1_000_000,
-        description="Predictions that wait at most to be written, in each worker; more are dropped and counted. One"
-        " takes some 2.5 kB.",
+        description="Predictions of each worker that wait at most on disk, under FRAUD_HOME, to be recorded, MiB; more"
+        " are dropped and counted. One takes some 0.3 kB.",
     )
     prediction_log_batch_rows: int = Field(
-        default=1000, ge=1, le=100_000, description="Predictions that are written in one transaction at most."
+        default=1000, ge=1, le=100_000, description="Predictions that are written in one transaction, about."
     )
     prediction_log_interval_milliseconds: int = Field(
-        default=200, ge=1, le=60_000, description="Time between two looks for predictions to write."
+        default=100,
+        ge=1,
+        le=60_000,
+        description="Time between two looks of a worker, and of the process that records, for predictions to write.",
     )
-    prediction_log_share: float = Field(
-        default=0.2,
-        gt=0,
-        le=1,
-        description="Share of one core that each worker spends at most on writing predictions. What is too much for it"
-        " is dropped and counted.",
+    prediction_log_nice: int = Field(
+        default=15,
+        ge=0,
+        le=19,
+        description="How much the process that records predictions stands back for others, such as the server; 19 is"
+        " most.",
     )
     hash_identifiers: bool = Field(
         default=False,

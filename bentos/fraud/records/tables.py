@@ -11,6 +11,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Double,
+    ForeignKey,
     Index,
     Integer,
     LargeBinary,
@@ -32,6 +33,8 @@ __all__ = [
     "LEASES",
     "PREDICTIONS",
     "QUALITY",
+    "SHADOW_PAIRS",
+    "SHADOW_QUALITY",
     "WAITING",
     "from_labels",
 ]
@@ -48,6 +51,7 @@ _NUMBER: Final = BigInteger().with_variant(Integer, "sqlite")
 #: degraded        names, separated by commas
 #: reasons         JSON; NULL when there are none
 #: features        21 float64, little-endian, in the order of FEATURES
+#: block_review_share  share of blocks that went to review, when this was one of them; NULL for all others
 PREDICTIONS: Final = Table(
     "predictions",
     METADATA,
@@ -70,6 +74,7 @@ PREDICTIONS: Final = Table(
     Column("reasons", Text),
     Column("features", LargeBinary, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("block_review_share", Double),
     UniqueConstraint("transaction_id", "model_version", "model_name", name="predictions_transaction_unique"),
     Index("predictions_created", "created_at", "id"),
     Index("predictions_customer", "customer_id", "created_at", "id"),
@@ -174,6 +179,41 @@ QUALITY: Final = Table(
     Column("decision", String(8), primary_key=True),
     Column("label", String(10), primary_key=True),
     Column("transactions", BigInteger, nullable=False),
+)
+
+#: What a challenger in the shadow says of a prediction of the champion; it goes with that prediction.
+#:
+#: created_at   the prediction's
+SHADOW_PAIRS: Final = Table(
+    "shadow_pairs",
+    METADATA,
+    Column("prediction_id", _NUMBER, ForeignKey("predictions.id", ondelete="CASCADE"), primary_key=True),
+    Column("challenger_version", Text, primary_key=True),
+    Column("challenger_name", Text, primary_key=True),
+    Column("score", Double, nullable=False),
+    Column("decision", String(8), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index("shadow_pairs_created", "created_at"),
+)
+
+#: Labelled pairs, as last counted; all workers show them. The columns are those of ``Cell`` and ``Count`` in
+#: :mod:`.pair_quality`.
+SHADOW_QUALITY: Final = Table(
+    "shadow_quality",
+    METADATA,
+    Column("champion_name", Text, primary_key=True),
+    Column("champion_version", Text, primary_key=True),
+    Column("challenger_name", Text, primary_key=True),
+    Column("challenger_version", Text, primary_key=True),
+    Column("budget", String(8), primary_key=True),
+    Column("label", String(10), primary_key=True),
+    Column("champion_alert", Boolean, primary_key=True),
+    Column("challenger_alert", Boolean, primary_key=True),
+    Column("blocked", String(8), primary_key=True),
+    Column("transactions", BigInteger, nullable=False),
+    Column("weight", Double, nullable=False),
+    Column("amount", Double, nullable=False),
+    Column("amount_squared", Double, nullable=False),
 )
 
 

@@ -11,11 +11,11 @@ from sqlalchemy import Connection
 
 from bentos.fraud.records.arrays import insert_arrays
 from bentos.fraud.records.database import Database
-from bentos.fraud.records.encoding import COLUMNS, Values
 from bentos.fraud.records.identifiers import Identifiers
 from bentos.fraud.records.labels import Applied
 from bentos.fraud.records.pending import join_pending
 from bentos.fraud.records.tables import PREDICTIONS
+from bentos.fraud.records.values import COLUMNS, Values
 
 __all__ = ["Writer"]
 

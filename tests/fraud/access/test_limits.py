@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bentos.core.errors import Overloaded
+from bentos.fraud.access import limits
 from bentos.fraud.access.limits import Bucket, Buckets, limits_file
 
 #: Nothing flows back in while a test runs.
@@ -41,6 +42,15 @@ def test_the_refusal_says_when_there_is_room() -> None:
     with pytest.raises(Overloaded, match=r"'a' has asked more than its 0\.5 rows a second") as caught:
         bucket.take()
     assert caught.value.retry_after_seconds == 2
+
+
+@pytest.mark.parametrize("uptime", [0.1, 12_345.678_901, 9_999_999.999_999, 3e8 + 0.7])
+@pytest.mark.parametrize("rate", [3.0, 1000.0, 333_333.0])
+def test_a_clock_that_has_run_for_long_takes_no_row(
+    monkeypatch: pytest.MonkeyPatch, uptime: float, rate: float
+) -> None:
+    monkeypatch.setattr(limits, "monotonic_ns", lambda: int(uptime * 1e9))
+    assert [_taken(Buckets().bucket("a", rate, burst)) for burst in (1, 2, 100)] == [1, 2, 100]
 
 
 def test_it_flows_in_again() -> None:

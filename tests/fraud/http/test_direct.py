@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -230,3 +230,54 @@ def test_unfinished_bodies_have_their_room(endpoints: Endpoints, runner: asyncio
     refused, answered = runner.run(run())
     assert refused.startswith(b"HTTP/1.1 429 ")
     assert answered.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("whole", [_whole, _chunked], ids=["directly", "by the gateway"])
+def test_a_server_that_stops_says_so_with_one_more_answer(
+    endpoints: Endpoints, runner: asyncio.Runner, whole: Callable[[str, bytes, Mapping[str, str]], bytes]
+) -> None:
+    async def run() -> Recorder:
+        connection, transport, state = _connection(endpoints)
+        connection.data_received(whole("/predict?record=false", _BODY, _JSON))
+        await asyncio.gather(*state.tasks)
+        assert b"connection: close" not in b"".join(transport.written).lower()
+        transport.written.clear()
+        connection.shutdown()
+        assert not transport.closed
+        connection.data_received(whole("/predict?record=false", _BODY, _JSON))
+        await asyncio.gather(*state.tasks)
+        connection.connection_lost(None)
+        return transport
+
+    transport = runner.run(run())
+    written = b"".join(transport.written)
+    assert written.startswith(b"HTTP/1.1 200 ")
+    assert b"connection: close" in written.partition(b"\r\n\r\n")[0].lower()
+    assert transport.closed
+
+
+def test_a_server_that_stops_leaves_who_asks_nothing(endpoints: Endpoints, runner: asyncio.Runner) -> None:
+    async def run() -> None:
+        connection, transport, _ = _connection(endpoints)
+        connection.shutdown()
+        async with asyncio.timeout(60):
+            while not transport.closed:
+                await asyncio.sleep(0.01)
+        connection.connection_lost(None)
+
+    runner.run(run())
+
+
+def test_connections_outlast_those_of_gateways(endpoints: Endpoints, runner: asyncio.Runner) -> None:
+    async def run() -> float:
+        connection, _, state = _connection(endpoints)
+        connection.data_received(_whole("/predict?record=false", _BODY, _JSON))
+        await asyncio.gather(*state.tasks)
+        ending = connection.timeout_keep_alive_task
+        assert ending is not None
+        left = ending.when() - asyncio.get_running_loop().time()
+        connection.connection_lost(None)
+        return left
+
+    # Go's clients, Traefik among them, keep idle connections for 90 s.
+    assert runner.run(run()) > 90

@@ -36,7 +36,7 @@ def _job_processes(server: Server) -> list[psutil.Process]:
     found = []
     for process in psutil.Process(server.process.pid).children(recursive=True):
         try:
-            if "--beside-server" in process.cmdline():
+            if {"jobs", "--beside-server"} <= {*process.cmdline()}:
                 found.append(process)
         except psutil.NoSuchProcess:
             continue

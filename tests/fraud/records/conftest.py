@@ -16,6 +16,7 @@ from bentos.fraud.http.endpoints import Endpoints
 from bentos.fraud.http.gateway import Gateway
 from bentos.fraud.settings import ScoringSettings
 from tests.fraud.asgi import AppClient
+from tests.fraud.records.recording import recorded
 from tests.servers.postgresql import PostgresServer, running_postgres
 
 
@@ -62,10 +63,11 @@ def worker(home: Path, runner: asyncio.Runner, worker_settings: dict[str, Any]) 
     prepare(settings)
     application = open_application(settings)
     runner.run(application.warm_up())
-    try:
-        yield Worker(application, runner)
-    finally:
-        runner.run(application.close())
+    with recorded(application):
+        try:
+            yield Worker(application, runner)
+        finally:
+            runner.run(application.close())
 
 
 @pytest.fixture

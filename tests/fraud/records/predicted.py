@@ -14,11 +14,12 @@ from bentos.core.features.definitions import FEATURE_NAMES
 from bentos.core.records import LabelOutcome, LabelValue
 from bentos.fraud.evaluation import Ask
 from bentos.fraud.records.database import Database, open_database, upgrade
-from bentos.fraud.records.encoding import Encoder, Values
+from bentos.fraud.records.encoding import Encoder
 from bentos.fraud.records.labels import Applied, GivenLabel, apply_labels
 from bentos.fraud.records.office import open_identifiers
 from bentos.fraud.records.queries import Queries
 from bentos.fraud.records.settings import RecordsSettings
+from bentos.fraud.records.values import Values
 from bentos.fraud.records.writing import Writer
 from bentos.fraud.rows import Row
 from tests.fraud.requests import transaction

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from bentos.core.features.pseudonyms import Pseudonyms
 from bentos.core.transaction import microseconds
 from bentos.fraud.__main__ import main
+from bentos.fraud.records.recorder import Recorder
 from bentos.fraud.records.settings import RecordsSettings
+from bentos.fraud.records.spool import SpoolWriter, framed, spool_folder
+from bentos.fraud.records.writing import Writer
 from bentos.fraud.store import EmbeddedStore
 from bentos.fraud.store.choice import STORE_FILE
 from tests.fraud.records.predicted import Book, now, opened, predicted
@@ -73,6 +78,34 @@ def test_status(book: Book, capsys: pytest.CaptureFixture[str]) -> None:
         ["pending labels", "0"],
         ["features to tell", "1"],
     ]
+
+
+def _spool(book: Book, *names: str) -> None:
+    writer = SpoolWriter(spool_folder(book.settings.home))
+    writer.append(framed(book.values(*(predicted(name, customer_id="c-1") for name in names))))
+    writer.close()
+
+
+def test_a_customer_is_erased_from_what_waits_too(book: Book, capsys: pytest.CaptureFixture[str]) -> None:
+    _spool(book, "t-1", "t-2")
+    recorder = Recorder(spool_folder(book.settings.home), Writer(book.database, book.identifiers), 1000, Mock())
+    timer = threading.Timer(2.0, recorder.record)
+    timer.start()
+    assert main(["records", "erase", "--customer", "c-1"]) == 0
+    timer.join()
+    assert "removed 2 predictions" in capsys.readouterr().out
+    assert book.queries.status()["predictions"] == 0
+
+
+def test_an_erasure_that_nobody_lets_finish_says_so(
+    book: Book, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bentos.fraud.records.commands._PATIENCE_SECONDS", 0.2)
+    _spool(book, "t-1")
+    assert main(["records", "erase", "--customer", "c-1"]) == 2
+    assert "have yet to be recorded; start its server, or `python -m bentos.fraud records write`" in (
+        capsys.readouterr().err
+    )
 
 
 def test_a_customer_is_erased_everywhere(book: Book, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ from bentos.protos._generated.fraud.v1 import fraud_pb2
 from bentos.protos._generated.fraud.v1.fraud_pb2_grpc import FraudServiceStub
 from tests.fraud.grpc.messages import predict_request
 from tests.fraud.grpc.serving import HOST, SECONDS, serving_application
+from tests.fraud.records.recording import recorded
 
 FRAUD, LEGITIMATE = fraud_pb2.LABEL_VALUE_FRAUD, fraud_pb2.LABEL_VALUE_LEGITIMATE
 
@@ -37,7 +38,7 @@ def stub(champion_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     with serving_application(settings) as serving:
         assert serving.application is not None
         serving.loop.run(serving.application.warm_up())
-        with serving.channel() as channel:
+        with serving.channel() as channel, recorded(serving.application, flush_seconds=0):
             yield FraudServiceStub(channel)
 
 

@@ -1,207 +1,181 @@
-"""The prediction log: bounded, counted, and patient with its database."""
+"""The prediction log of a worker: bounded, counted, and patient with its disk."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy.exc import DataError, OperationalError
 
 from bentos.core.answers import ModelVersion
 from bentos.core.errors import InvalidInput
-from bentos.fraud.records.encoding import Encoder, Values
-from bentos.fraud.records.labels import Applied
+from bentos.fraud.observe.later import Later
+from bentos.fraud.records.encoding import Encoder
 from bentos.fraud.records.log import PredictionLog
 from bentos.fraud.records.office import open_identifiers
 from bentos.fraud.records.settings import RecordsSettings
+from bentos.fraud.records.spool import SpoolFile, spool_folder, spooled
 from tests.fraud.records.predicted import MODEL, predicted
-
-
-class Disk:
-    """Takes the place of a writer whose database works as a test says."""
-
-    def __init__(self) -> None:
-        self.batches: list[list[str]] = []
-        self.error: Exception | None = None
-        #: The only record that fails.
-        self.wrong: str | None = None
-
-    def write(self, rows: Sequence[Values]) -> list[Applied]:
-        if self.error is not None and (self.wrong is None or any(row[0] == self.wrong for row in rows)):
-            raise self.error
-        self.batches.append([row[0] for row in rows])
-        return []
-
-    @property
-    def ids(self) -> list[str]:
-        return [name for batch in self.batches for name in batch]
+from tests.waiting import eventually
 
 
 class Counted:
-    """A log, and what it has dropped."""
+    """A log without an event loop, which makes records at once, and what it has dropped."""
 
-    def __init__(self, disk: Disk, **settings: Any) -> None:
-        chosen = RecordsSettings(home=Path(), prediction_log_interval_milliseconds=5, **settings)
-        self.disk = disk
+    def __init__(self, home: Path, **settings: Any) -> None:
+        chosen = RecordsSettings(home=home, prediction_log_interval_milliseconds=5, **settings)
+        self.folder = spool_folder(home)
         self.dropped = 0
-        self.lost = 0
-        encoder = Encoder(open_identifiers(chosen), MODEL, "champion")
-        self.log = PredictionLog(encoder, disk, chosen, self._drop, self._lose, print)  # type: ignore[arg-type]
+        self.log = PredictionLog(Encoder(open_identifiers(chosen), MODEL, "champion"), chosen, Later(), self._drop)
 
     def _drop(self, count: int) -> None:
         self.dropped += count
 
-    def _lose(self, count: int) -> None:
-        self.lost += count
-
     def offer(self, *names: str, **options: Any) -> None:
         rows, answers = zip(*(predicted(name, **options) for name in names), strict=True)
         self.log.offer(rows, answers)
+
+    def handed_over(self) -> list[str]:
+        """Ids that are in the files, in order."""
+        ids = []
+        for path in spooled(self.folder):
+            file = SpoolFile(path)
+            while taken := file.take():
+                ids += [record[0] for record in taken]
+            file.close()
+        return ids
 
 
 Maker = Callable[..., Counted]
 
 
 @pytest.fixture
-def disk() -> Disk:
-    return Disk()
-
-
-@pytest.fixture
-def make(disk: Disk) -> Iterator[Maker]:
+def make(tmp_path: Path) -> Iterator[Maker]:
     """Makes logs that end with the test."""
     made: list[Counted] = []
 
     def make(**settings: Any) -> Counted:
-        made.append(Counted(disk, **settings))
+        made.append(Counted(tmp_path, **settings))
         return made[-1]
 
     yield make
-    disk.error = None
     for counted in made:
         counted.log.close(10)
 
 
-def _until(done: Callable[[], bool]) -> None:
-    limit = time.monotonic() + 30
-    while not done():
-        assert time.monotonic() < limit
-        time.sleep(0.005)
-
-
-def test_what_is_offered_is_written_in_order(make: Maker, disk: Disk) -> None:
-    counted = make(prediction_log_batch_rows=2)
+def test_what_is_offered_is_handed_over_in_order(make: Maker) -> None:
+    counted = make()
     for number in range(5):
         counted.offer(f"t-{number}")
     counted.log.start()
-    _until(lambda: counted.log.waiting == 0)
-    assert disk.batches == [["t-0", "t-1"], ["t-2", "t-3"], ["t-4"]]
+    eventually(lambda: counted.log.waiting == 0)
+    assert counted.handed_over() == ["t-0", "t-1", "t-2", "t-3", "t-4"]
 
 
-def test_errors_and_what_is_not_to_be_recorded_leave_nothing(make: Maker, disk: Disk) -> None:
+def test_errors_and_what_is_not_to_be_recorded_leave_nothing(make: Maker) -> None:
     counted = make()
     counted.offer("t-0", record=False)
     (row, answer), (bad, _) = predicted("t-1"), predicted("t-2")
     counted.log.offer([row, bad], [answer, InvalidInput([])])
-    assert counted.log.close(10) == 2
+    assert counted.log.waiting == 1
     counted.log.start()
-    _until(lambda: counted.log.waiting == 0)
-    assert disk.ids == ["t-1"]
+    eventually(lambda: counted.log.waiting == 0)
+    assert counted.handed_over() == ["t-1"]
 
 
-def test_a_full_buffer_drops_and_counts(make: Maker, disk: Disk) -> None:
-    counted = make(prediction_log_buffer_rows=3)
+def test_a_full_memory_drops_and_counts(make: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bentos.fraud.records.log._BUFFER_ROWS", 3)
+    counted = make()
     for number in range(5):
         counted.offer(f"t-{number}")
     assert (counted.log.waiting, counted.dropped) == (3, 2)
     counted.log.start()
-    _until(lambda: counted.log.waiting == 0)
+    eventually(lambda: counted.log.waiting == 0)
     counted.offer("t-5")
-    _until(lambda: counted.log.waiting == 0)
-    assert disk.ids == ["t-0", "t-1", "t-2", "t-5"]
+    eventually(lambda: counted.log.waiting == 0)
+    assert counted.handed_over() == ["t-0", "t-1", "t-2", "t-5"]
 
 
-def test_only_what_is_flagged(make: Maker, disk: Disk) -> None:
+def test_a_full_share_of_the_disk_drops_counts_and_says_so(make: Maker) -> None:
+    counted = make(prediction_log_buffer_megabytes=1)
+    counted.log.start()
+    # A record has 0.5 kB, and nobody reads.
+    while counted.log.trouble is None:
+        counted.offer(*(f"t-{number}" for number in range(100)))
+        time.sleep(0.005)
+    assert counted.log.trouble == "predictions are dropped: too many wait to be recorded"
+    counted.offer("t-last")
+    assert counted.dropped >= 1
+    # Recorded, so there is room again.
+    for path in spooled(counted.folder):
+        file = SpoolFile(path)
+        while file.take():
+            pass
+        file.keep()
+        file.close()
+    eventually(lambda: counted.log.trouble is None)
+    counted.offer("t-next")
+    eventually(lambda: counted.log.waiting == 0)
+    assert "t-next" in counted.handed_over()
+    assert "t-last" not in counted.handed_over()
+
+
+def test_only_what_is_flagged(make: Maker) -> None:
     counted = make(prediction_log="flagged")
     counted.offer("t-0")
     counted.offer("t-1", decision="review")
     (row, answer), (flagged, its_answer) = predicted("t-2"), predicted("t-3", decision="block")
     counted.log.offer([row, flagged], [answer, its_answer])
     counted.log.start()
-    _until(lambda: counted.log.waiting == 0)
-    assert disk.ids == ["t-1", "t-3"]
+    eventually(lambda: counted.log.waiting == 0)
+    assert counted.handed_over() == ["t-1", "t-3"]
 
 
-def test_a_database_that_is_down_is_waited_for(make: Maker, disk: Disk) -> None:
-    disk.error = OperationalError("insert", None, Exception("gone"))
-    counted = make(prediction_log_buffer_rows=2)
+def test_a_disk_that_takes_nothing_is_waited_for(make: Maker, tmp_path: Path) -> None:
+    counted = make()
+    # Nothing can be made in what is no folder, whoever tries.
+    (tmp_path / "serving").write_bytes(b"")
     counted.log.start()
     counted.offer("t-0")
-    _until(lambda: counted.log.state == "failing")
-    for number in range(1, 4):
-        counted.offer(f"t-{number}")
-    assert (counted.log.waiting, counted.dropped, counted.lost) == (2, 2, 0)
-    disk.error = None
-    _until(lambda: counted.log.waiting == 0)
-    assert disk.ids == ["t-0", "t-1"]
-    assert counted.log.state == "ok"
+    eventually(lambda: counted.log.trouble is not None)
+    assert counted.log.trouble == "predictions cannot be written to disk: Not a directory"
+    assert (counted.log.waiting, counted.dropped) == (1, 0)
+    (tmp_path / "serving").unlink()
+    eventually(lambda: counted.log.waiting == 0)
+    eventually(lambda: counted.log.trouble is None)
+    assert counted.handed_over() == ["t-0"]
 
 
-def test_what_can_never_be_written_is_given_up(make: Maker, disk: Disk) -> None:
-    disk.error = DataError("insert", None, Exception("too long"))
-    counted = make()
-    counted.log.start()
-    counted.offer("t-0")
-    _until(lambda: counted.lost == 1)
-    disk.error = None
-    counted.offer("t-1")
-    _until(lambda: counted.log.waiting == 0)
-    assert disk.ids == ["t-1"]
-    assert counted.log.state == "ok"
-
-
-@pytest.mark.parametrize("error", [DataError("insert", None, Exception("too long")), OverflowError("too large")])
-def test_one_that_can_never_be_written_fails_alone(make: Maker, disk: Disk, error: Exception) -> None:
-    disk.error, disk.wrong = error, "t-3"
-    counted = make()
-    for number in range(8):
-        counted.offer(f"t-{number}")
-    counted.log.start()
-    _until(lambda: counted.log.waiting == 0)
-    assert disk.ids == ["t-0", "t-1", "t-2", "t-4", "t-5", "t-6", "t-7"]
-    assert (counted.lost, counted.log.state) == (1, "ok")
-
-
-def test_one_that_no_record_can_be_made_of_is_counted_once(make: Maker, disk: Disk) -> None:
-    disk.error = OperationalError("insert", None, Exception("gone"))
+def test_one_that_no_record_can_be_made_of_is_counted(make: Maker) -> None:
     counted = make()
     row, answer = predicted("t-0")
     row.values = None  # type: ignore[assignment]
     counted.log.offer([row], [answer])
-    counted.offer("t-1")
+    row, answer = predicted("t-1")
+    row.raw = object()  # type: ignore[assignment]
+    counted.log.offer([row], [answer])
+    counted.offer("t-2")
     counted.log.start()
-    # Met again and again while the database is down.
-    _until(lambda: counted.log.state == "failing")
-    disk.error = None
-    _until(lambda: counted.log.waiting == 0)
-    assert (disk.ids, counted.lost) == (["t-1"], 1)
+    eventually(lambda: counted.log.waiting == 0)
+    assert (counted.handed_over(), counted.dropped) == (["t-2"], 2)
 
 
-def test_the_end_writes_what_waits(make: Maker, disk: Disk) -> None:
+def test_the_end_hands_over_what_waits(make: Maker) -> None:
     counted = make()
     counted.log.start()
     for number in range(100):
         counted.offer(f"t-{number}")
     assert counted.log.close(10) == 0
-    assert len(disk.ids) == 100
+    assert len(counted.handed_over()) == 100
+    # The reader has all of it: nothing more will come.
+    assert all(SpoolFile(path).ended() for path in spooled(counted.folder))
 
 
-def test_the_end_tells_what_is_lost(make: Maker, disk: Disk) -> None:
-    disk.error = OperationalError("insert", None, Exception("gone"))
+def test_the_end_tells_what_is_lost(make: Maker, tmp_path: Path) -> None:
     counted = make()
+    (tmp_path / "serving").write_bytes(b"")
     counted.log.start()
     counted.offer("t-0", "t-1")
     assert counted.log.close(10) == 2
