@@ -12,6 +12,8 @@ PORT ?= 3000
 ROWS ?= 10000
 SEED ?= 0
 MINUTES ?= 10
+# Which of the tests on a cluster: marks of pytest.
+CLUSTER ?= cluster
 export FRAUD_HOME ?= $(CURDIR)/var
 export BENTOML_HOME ?= $(FRAUD_HOME)/bentoml
 # Neither of them may call out.
@@ -45,7 +47,7 @@ bento: $(FRAUD_HOME)/bento.tag ## build the bento of the champion
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-KERNEL := $(wildcard bentos/core/explain/_tree_kernel*.[ch] bentos/core/features/_states*.[ch])
+KERNEL := $(wildcard bentos/core/explain/_tree_kernel*.[ch] bentos/core/features/_*.[ch])
 
 # torch goes first, alone: what needs it then finds this version.
 define install
@@ -64,7 +66,7 @@ $(VENV)/.installed-dashboard: pyproject.toml constraints.txt $(KERNEL) | $(VENV)
 	touch $@ $(VENV)/.installed-run
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt $(KERNEL) | $(VENV)/bin/python
-	$(call install,serve$(comma)client$(comma)train$(comma)dashboard$(comma)dev)
+	$(call install,serve$(comma)client$(comma)train$(comma)dashboard$(comma)k8s$(comma)dev)
 	touch $@ $(VENV)/.installed-run $(VENV)/.installed-dashboard
 
 $(DATA)/transactions.parquet: | $(VENV)/.installed-run
@@ -89,8 +91,8 @@ test-fast: $(VENV)/.installed-dev lint ## the same without the slow tests
 images: $(VENV)/.installed-dev $(FRAUD_HOME)/bento.tag ## container images of scoring, workers and dashboard (IMAGES=--help says what can be chosen)
 	scripts/images.sh $(IMAGES)
 
-test-cluster: $(VENV)/.installed-dev ## what needs images and a real cluster: KUBECONFIG, or the shared one (docs/images.md)
-	FRAUD_E2E_CLUSTER=1 $(BIN)/python -m pytest -m cluster
+test-cluster: $(VENV)/.installed-dev ## what needs images and a real cluster (docs/images.md; CLUSTER='not long' for what CI does)
+	FRAUD_E2E_CLUSTER=1 $(BIN)/python -m pytest tests/e2e/cluster -m 'cluster and ($(CLUSTER))' --durations=10
 
 # Feast holds pandas and others back, so it has an environment of its own; nothing there trains.
 $(FEAST)/.installed: pyproject.toml constraints-feast.txt $(KERNEL)

@@ -9,6 +9,7 @@ import pytest
 from dashboard.scrapes import Scrape, Span, quantile, read_scrape
 from dashboard.traffic import COLUMNS, from_scrapes
 from tests.dashboard.conftest import Backend
+from tests.waiting import eventually
 
 START = datetime(2026, 5, 30, tzinfo=UTC)
 MODEL = 'model_name="m",model_version="7",role="champion"'
@@ -86,8 +87,13 @@ def test_the_table_has_a_row_for_each_pair() -> None:
 def test_the_names_are_those_of_a_real_scrape(backend: Backend) -> None:
     before = read_scrape(backend.http.get("/metrics").text, START)
     backend.predict("scraped-1")
-    after = read_scrape(backend.http.get("/metrics").text, START + timedelta(seconds=10))
-    span = Span(before, after)
+
+    def since() -> Span:
+        return Span(before, read_scrape(backend.http.get("/metrics").text, START + timedelta(seconds=10)))
+
+    # Counted a moment after the answer.
+    eventually(lambda: since().total("fraud_requests_total", method="predict") and sum(since().decisions().values()))
+    span = since()
     assert sum(span.decisions().values()) == 1
     assert span.latency(0.99) is not None
     assert span.models() == [("champion", "7")]

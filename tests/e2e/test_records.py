@@ -18,6 +18,7 @@ from bentos.client import FraudClient
 from bentos.core.errors import FraudError
 from bentos.core.records import LabelOutcome
 from bentos.fraud.records.settings import RecordsSettings
+from bentos.fraud.records.spool import SpoolFile, spool_folder, spooled
 from tests.fraud.artifacts import make_champion
 from tests.fraud.records.predicted import Book
 from tests.fraud.requests import transaction_json
@@ -119,6 +120,68 @@ def test_labels_of_two_workers_and_a_killed_one(server: Server, home: Path) -> N
     book.database.close()
     assert acknowledged <= known
     assert doubled == 0
+
+
+def test_predictions_outlive_the_process_that_records_them(server: Server) -> None:
+    with httpx.Client(base_url=server.url, timeout=30) as http:
+        for number in range(60):
+            http.post("/predict", json=transaction_json(transaction_id=f"t-{number}")).raise_for_status()
+            if number % 20 == 10:
+                _recorder(server).kill()
+        assert len(_until(lambda: found if len(found := _kept(http)) == 60 else None)) == 60
+
+
+def test_a_server_that_stops_records_what_it_answered(home: Path) -> None:
+    with (
+        running_server(environment(home, workers=2), log=home / "server.log") as running,
+        httpx.Client(base_url=running.url, timeout=30) as http,
+    ):
+        for number in range(40):
+            http.post("/predict", json=transaction_json(transaction_id=f"t-{number}")).raise_for_status()
+    book = Book(RecordsSettings(home=home))
+    assert book.queries.status()["predictions"] == 40
+    assert not spooled(spool_folder(home))
+    book.database.close()
+
+
+def test_what_a_killed_server_had_handed_over_the_next_one_records(home: Path) -> None:
+    settings = environment(home, workers=2)
+    with running_server(settings, log=home / "server.log") as running:
+        recorder = _recorder(running)
+        recorder.suspend()
+        with httpx.Client(base_url=running.url, timeout=30) as http:
+            for number in range(40):
+                http.post("/predict", json=transaction_json(transaction_id=f"t-{number}")).raise_for_status()
+        _until(lambda: _handed_over(home) == 40)
+        server = psutil.Process(running.process.pid)
+        for process in (*server.children(recursive=True), server):
+            process.kill()
+        running.process.wait(SECONDS)
+    with running_server(settings, log=home / "server.log") as running, httpx.Client(base_url=running.url) as http:
+        assert len(_until(lambda: found if len(found := _kept(http)) == 40 else None)) == 40
+        _until(lambda: not spooled(spool_folder(home)))
+
+
+def _recorder(server: Server) -> psutil.Process:
+    def found() -> psutil.Process | None:
+        for process in psutil.Process(server.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if "records" in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+                    return process
+        return None
+
+    process: psutil.Process = _until(found)
+    return process
+
+
+def _handed_over(home: Path) -> int:
+    rows = 0
+    for path in spooled(spool_folder(home)):
+        file = SpoolFile(path)
+        while taken := file.take():
+            rows += len(taken)
+        file.close()
+    return rows
 
 
 def _label_while_a_worker_is_killed(server: Server) -> set[str]:

@@ -24,7 +24,7 @@ from bentos.core.files import atomic_file
 
 __all__ = ["AsyncHttpTransport", "HttpTransport"]
 
-#: A little less than the 5 seconds after which uvicorn closes an idle connection, which a call might just have taken.
+#: Less than the 5 seconds after which many servers close an idle connection, which a call might just have taken.
 _IDLE_SECONDS: Final = 4.0
 _BLOCK: Final = 256 * 1024
 
