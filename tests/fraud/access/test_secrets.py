@@ -25,7 +25,10 @@ from tests.ports import free_port
 CANARY = "CANARY-d41d8cd9"
 #: Texts whose names sound like secrets and that are none: a public key, where public keys are published, where traces
 #: and files of jobs go. Addresses with a password in them are refused or not shown.
-_NO_SECRETS = {"signing_public_key", "jwt_jwks_url", "otlp_endpoint", "jobs_url", "mlflow_tracking_uri", "model_url"}
+_NO_SECRETS = {
+    *("signing_public_key", "jwt_jwks_url", "otlp_endpoint", "jobs_url", "mlflow_tracking_uri", "model_url"),
+    "shadow_url",
+}
 #: What a secret must look like beside itself.
 _FORMS = {
     "queue_url": "redis://:{}@127.0.0.1/0",
