@@ -91,7 +91,7 @@ test-fast: $(VENV)/.installed-dev lint ## the same without the slow tests
 images: $(VENV)/.installed-dev $(FRAUD_HOME)/bento.tag ## container images of scoring, workers and dashboard (IMAGES=--help says what can be chosen)
 	scripts/images.sh $(IMAGES)
 
-test-cluster: $(VENV)/.installed-dev ## what needs images and a real cluster (docs/images.md; CLUSTER='not long' for what CI does)
+test-cluster: $(VENV)/.installed-dev ## what needs images and a real cluster (docs/images.md; CLUSTER='not long' for the shorter ones)
 	FRAUD_E2E_CLUSTER=1 $(BIN)/python -m pytest tests/e2e/cluster -m 'cluster and ($(CLUSTER))' --durations=10
 
 # Feast holds pandas and others back, so it has an environment of its own; nothing there trains.
