@@ -18,7 +18,16 @@ from training.tune.identity import StudyIdentity
 from training.tune.objective import Objective, defaults
 from training.tune.storage import GRACE_SECONDS, HEARTBEAT_SECONDS, fail_stale_trials, open_storage, open_study
 
-__all__ = ["SearchPlan", "SearchResult", "Watcher", "best_config", "finished_trials", "result_of", "run_search"]
+__all__ = [
+    "SearchPlan",
+    "SearchResult",
+    "Watcher",
+    "best_config",
+    "finished_trials",
+    "is_surplus",
+    "result_of",
+    "run_search",
+]
 
 _FINISHED: Final = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
 _UNDER_WAY: Final = (*_FINISHED, optuna.trial.TrialState.RUNNING)
@@ -138,9 +147,8 @@ def run_search(
 
 def _one_trial(study: optuna.Study, objective: Objective, limit: int) -> None:
     def run(trial: optuna.Trial) -> float:
-        before = [item for item in study.get_trials(deepcopy=False) if item.state in _UNDER_WAY]
-        if sorted(item.number for item in before).index(trial.number) >= limit:
-            # Another process began the last one that was needed at the same moment.
+        if is_surplus(study.get_trials(deepcopy=False), trial.number, limit):
+            trial.set_user_attr("surplus", True)
             raise _SurplusError
         try:
             return objective(trial)
@@ -153,6 +161,16 @@ def _one_trial(study: optuna.Study, objective: Objective, limit: int) -> None:
 
 class _SurplusError(Exception):
     """More trials run than are needed."""
+
+
+def is_surplus(trials: Sequence[optuna.trial.FrozenTrial], number: int, limit: int) -> bool:
+    """Whether other processes began enough trials at the same moment as this one.
+
+    What waits counts too, if it came before: when a dead process's trial is queued again, one process may take it
+    while another, who looked a moment earlier, begins a new one.
+    """
+    before = (*_UNDER_WAY, optuna.trial.TrialState.WAITING)
+    return sum(item.number < number and item.state in before for item in trials) >= limit
 
 
 def finished_trials(trials: Sequence[optuna.trial.FrozenTrial]) -> int:

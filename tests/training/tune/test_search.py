@@ -18,7 +18,7 @@ from tests.training.tune.data import identity_of, objective, plan
 from training.models.space import Choice
 from training.tune.objective import defaults
 from training.tune.picture import draw_history
-from training.tune.search import finished_trials, result_of, run_search
+from training.tune.search import finished_trials, is_surplus, result_of, run_search
 from training.tune.storage import open_storage
 
 COMPLETE, PRUNED, FAIL, RUNNING = (
@@ -139,6 +139,22 @@ def test_several_processes_work_on_one_study_and_one_of_them_may_die(tmp_path: P
     assert not [trial for trial in trials if trial.state == RUNNING]
     # The processes did not draw the same.
     assert len({str(trial.params) for trial in finished}) >= 7
+
+
+def test_a_trial_queued_again_counts_before_it_runs() -> None:
+    """A dead process's trial is queued again; of two that wait for it, one takes it and the other began a new one."""
+    storage = optuna.storages.InMemoryStorage()
+    study = optuna.create_study(storage=storage)
+    for _ in range(2):
+        study.tell(study.ask(), 0.5)
+    study.enqueue_trial({"x": 1})
+    # As between another's look for what waits and its new trial.
+    new = storage.get_trial(storage.create_new_trial(storage.get_study_id_from_name(study.study_name)))
+    assert is_surplus(study.get_trials(), new.number, 3)
+    queued = study.ask()
+    assert queued.number < new.number
+    assert not is_surplus(study.get_trials(), queued.number, 3)
+    assert not is_surplus(study.get_trials(), new.number, 4)
 
 
 def test_ctrl_c_queues_the_trial_again(tmp_path: Path) -> None:

@@ -83,9 +83,8 @@ def study(cluster: Cluster, name: str) -> list[dict[str, Any]]:
         "from training.tune.storage import open_storage;"
         "s = open_storage(TrainingSettings().tune_url.get_secret_value());"
         f"t = optuna.load_study(study_name={name!r}, storage=s).get_trials();"
-        "print(json.dumps([[i.number, i.state.name, i.system_attrs.get('failed_trial')] for i in t]))"
+        "print(json.dumps([{'number': i.number, 'state': i.state.name, 'again': i.system_attrs.get('failed_trial'),"
+        " 'surplus': 'surplus' in i.user_attrs} for i in t]))"
     )
-    told = on_volume(cluster, program)
-    return [
-        {"number": number, "state": state, "again": again} for number, state, again in json.loads(told.splitlines()[-1])
-    ]
+    trials: list[dict[str, Any]] = json.loads(on_volume(cluster, program).splitlines()[-1])
+    return trials
