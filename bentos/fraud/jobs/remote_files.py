@@ -21,6 +21,16 @@ from bentos.fraud.jobs.quick import own_folder
 __all__ = ["RemoteFiles"]
 
 _BLOCK: Final = 1024 * 1024
+#: Options of schemes. Callers wait for an upload's answer, and botocore tries for half a minute by itself.
+_OPTIONS: Final[dict[str, dict[str, Any]]] = {
+    "s3": {
+        "config_kwargs": {
+            "connect_timeout": 3,
+            "read_timeout": 30,
+            "retries": {"total_max_attempts": 2, "mode": "standard"},
+        }
+    }
+}
 
 
 class RemoteFiles:
@@ -41,7 +51,7 @@ class RemoteFiles:
 
     def __init__(self, url: str, scratch: Path) -> None:
         try:
-            self._system, self._root = fsspec.url_to_fs(url.rstrip("/"))
+            self._system, self._root = fsspec.url_to_fs(url.rstrip("/"), **_OPTIONS.get(url.partition("://")[0], {}))
         except (ValueError, ImportError) as error:
             raise ConfigError(f"FRAUD_JOBS_URL cannot be used: {error}") from error
         self._url = url.rstrip("/")

@@ -27,9 +27,9 @@ _METHOD: Final = f"""\
   and the turns repeat, so that a machine that drifts does so for all. Ratios are of the same repeat; what is shown is
   the median over the repeats.
 - This service is the built bento with default settings. It gets transactions, {BODIES:,} bodies of {CUSTOMERS:,}
-  customers in order of time, looks their features up, records them, counts and logs. The peers get the 21 features ready and
-  answer score and decision; they look nothing up and keep nothing. The no-op server reads nothing and answers a
-  constant: what the machine and the load itself cost.
+  customers in order of time, looks their features up, records them, counts and logs. The peers get the 21 features
+  ready and answer score and decision; they look nothing up and keep nothing. The no-op server reads nothing and
+  answers a constant: what the machine and the load itself cost.
 - Closed loops (wrk; gRPC and HTTP beside it by a generator of our own): each connection sends its next request when it
   has the answer to its last. Good for throughput; its percentiles leave out the requests that a stall kept from being
   sent.

@@ -15,6 +15,7 @@ from bentos.fraud.jobs.open import open_desk
 from bentos.fraud.records.database import Database, open_database, upgrade
 from bentos.fraud.settings import ScoringSettings
 from tests.servers.postgresql import PostgresServer, running_postgres
+from tests.servers.s3 import S3, running_s3
 
 #: Leases of tests that let them pass.
 SHORT_SECONDS = 0.2
@@ -25,6 +26,13 @@ SMALL_BYTES = 1000
 def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL."""
     with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
+def s3() -> Iterator[S3]:
+    """A server of S3's protocol."""
+    with running_s3() as server:
         yield server
 
 

@@ -9,11 +9,12 @@ import sys
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import fsspec
 import pytest
+import s3fs
 
 from bentos.core.errors import ConfigError, Unavailable
 from bentos.core.features.pseudonyms import Pseudonyms
@@ -29,19 +30,27 @@ from bentos.fraud.records.database import open_database, upgrade
 from bentos.fraud.settings import ScoringSettings
 from tests.fraud.jobs.payments import payments_csv, result_column, submit
 from tests.fraud.server import ROOT
+from tests.servers.s3 import S3
 
 Opener = Callable[[str], JobFiles]
 
 
-@pytest.fixture(params=["local", "remote"])
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
+@pytest.fixture(params=["local", "memory", "s3"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opener]:
     """Opens the same place of files on any number of machines."""
-    url = f"memory://{uuid.uuid4().hex}/jobs"
+    url = f"{request.param}://{uuid.uuid4().hex}/jobs"
+    if request.param == "s3":
+        server: S3 = request.getfixturevalue("s3")
+        for name, value in server.variables.items():
+            monkeypatch.setenv(name, value)
+        server.bucket(url.split("/")[2])
 
     def open_one(machine: str) -> JobFiles:
         return LocalFiles(tmp_path / "jobs") if request.param == "local" else RemoteFiles(url, tmp_path / machine)
 
-    return open_one
+    yield open_one
+    # Each holds a connection, and knows where the server was.
+    s3fs.S3FileSystem.clear_instance_cache()
 
 
 def _upload(files: JobFiles, content: bytes) -> str:
