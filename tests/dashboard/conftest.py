@@ -14,6 +14,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from tests.dashboard.lively import Lively, running_lively
 from tests.fraud.artifacts import make_champion
 from tests.fraud.server import ROOT, environment, running_server
 
@@ -85,6 +86,13 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
         httpx.Client(base_url=server.url, timeout=60, trust_env=False) as http,
     ):
         yield Backend(server.url, http, home)
+
+
+@pytest.fixture(scope="session")
+def lively(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lively]:
+    """A service with a challenger in its shadow, drift, labels and a Prometheus."""
+    with running_lively(tmp_path_factory.mktemp("lively")) as running:
+        yield running
 
 
 @pytest.fixture

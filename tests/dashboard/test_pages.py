@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from tests.dashboard.conftest import LARGE, Backend, open_page, texts, until
 from tests.ports import free_port
 
-PAGES = ("overview", "score", "review", "batch", "models")
+PAGES = ("overview", "score", "review", "batch", "models", "rollout", "drift")
 
 OpenPage = Callable[..., AppTest]
 
@@ -159,8 +159,8 @@ def test_models_say_what_they_need(app: OpenPage) -> None:
     ("roles", "allowed"),
     [
         ("analyst", {"overview", "score", "review", "batch"}),
-        ("scientist", {"overview", "score", "batch", "models"}),
-        ("operator", {"overview", "models"}),
+        ("scientist", {"overview", "score", "batch", "models", "rollout", "drift"}),
+        ("operator", {"overview", "models", "rollout", "drift"}),
     ],
 )
 def test_roles_decide_which_pages_there_are(
@@ -210,7 +210,7 @@ def silent_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-@pytest.mark.parametrize("page", ["overview", "score", "review"])
+@pytest.mark.parametrize("page", ["overview", "score", "review", "rollout", "drift"])
 def test_a_service_that_hangs_does_not_hold_a_page(
     dashboard_settings: pytest.MonkeyPatch, silent_port: int, page: str
 ) -> None:
