@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from dashboard.charts import Picture
+from dashboard.charts import Picture, drawn
 from dashboard.style import FRAUD, INK, LEGITIMATE, NEUTRAL, SERIES
 
 __all__ = ["effects", "indices", "side_by_side"]
@@ -20,7 +20,7 @@ def side_by_side(frame: pd.DataFrame, title: str) -> Picture:
         alt.Chart(frame)
         .mark_bar(cornerRadius=1)
         .encode(
-            x=alt.X("bin:N", sort=order, title=None, axis=alt.Axis(labelAngle=-40, labelLimit=110)),
+            x=alt.X("bin:N", sort=order, title=None, axis=alt.Axis(labelAngle=-40, labelLimit=130)),
             xOffset=alt.XOffset("of:N", sort=["training", "now"]),
             y=alt.Y("share:Q", title="share", axis=alt.Axis(format=".0%", tickCount=4)),
             color=alt.Color(
@@ -31,14 +31,14 @@ def side_by_side(frame: pd.DataFrame, title: str) -> Picture:
             ),
             tooltip=["of:N", "bin:N", alt.Tooltip("share:Q", format=".2%")],
         )
-        .properties(height=260, title=alt.Title(title, anchor="start", fontSize=13))
+        .properties(height=360, title=alt.Title(title, anchor="start", fontSize=13))
     )
     return picture
 
 
 def indices(frame: pd.DataFrame, names: Sequence[str]) -> Picture:
     """Indices over time as multiples of their limits, with a line at 1."""
-    tall = frame.melt("time", list(names), "series", "value").dropna()
+    tall = drawn(frame.melt("time", list(names), "series", "value").dropna())
     tall["label"] = tall["value"].map("{:.2f} of its limit".format)
     base = alt.Chart(tall).encode(
         x=alt.X("time:T", title=None),
@@ -47,13 +47,13 @@ def indices(frame: pd.DataFrame, names: Sequence[str]) -> Picture:
             "series:N",
             scale=alt.Scale(domain=list(names), range=list(SERIES[: len(names)])),
             title=None,
-            legend=alt.Legend(orient="top"),
+            legend=alt.Legend(orient="bottom", columns=3, labelLimit=240),
         ),
         tooltip=["time:T", "series:N", "label:N"],
     )
     limit = alt.Chart(pd.DataFrame({"value": [1.0]})).mark_rule(strokeDash=[5, 4], color=INK).encode(y="value:Q")
     # Points as well: a single moment has no line.
-    return alt.layer(limit, base.mark_line(strokeWidth=2), base.mark_circle(size=28)).properties(height=260)
+    return alt.layer(limit, base.mark_line(strokeWidth=2), base.mark_circle(size=28)).properties(height=330)
 
 
 def effects(frame: pd.DataFrame) -> Picture:

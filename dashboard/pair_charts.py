@@ -29,7 +29,7 @@ def side_scores(frame: pd.DataFrame) -> Picture:
             ),
             tooltip=["side:N", alt.Tooltip("high:Q", title="score"), alt.Tooltip("under:Q", format=".2%")],
         )
-        .properties(height=280)
+        .properties(height=340)
     )
     return picture
 
@@ -47,11 +47,11 @@ def differences(frame: pd.DataFrame) -> Picture:
             x=alt.X(
                 "bin:N", sort=shown["bin"].tolist(), title="challenger minus champion", axis=alt.Axis(labelAngle=-45)
             ),
-            y=alt.Y("pairs:Q", title="pairs", scale=alt.Scale(type="symlog"), axis=alt.Axis(tickCount=5)),
+            y=alt.Y("pairs:Q", title="pairs", scale=alt.Scale(type="sqrt"), axis=alt.Axis(tickCount=5)),
             color=alt.Color("colour:N", scale=None),
             tooltip=["bin:N", alt.Tooltip("pairs:Q", format=",")],
         )
-        .properties(height=280)
+        .properties(height=340)
     )
     return picture
 

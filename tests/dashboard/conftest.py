@@ -80,7 +80,9 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
     """A service with a champion, which does batch jobs."""
     home = tmp_path_factory.mktemp("dashboard_service")
     make_champion(home)
-    environ = environment(home, FRAUD_JOB_PROCESSES="1")
+    sources = home / "in"
+    sources.mkdir()
+    environ = environment(home, FRAUD_JOB_PROCESSES="1", FRAUD_JOB_SOURCES=f"file://{sources}/")
     with (
         running_server(environ, log=home / "server.log") as server,
         httpx.Client(base_url=server.url, timeout=60, trust_env=False) as http,
