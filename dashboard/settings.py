@@ -63,6 +63,14 @@ class DashboardSettings(Settings):
     dashboard_roles_claim: str = Field(
         default="roles", min_length=1, description="With login, the claim of the token that lists a user's roles."
     )
+    dashboard_release: str | None = Field(
+        default=None,
+        description="Helm release whose rollouts are shown, on the cluster of the kubeconfig or of the pod. None means"
+        " that no cluster is asked.",
+    )
+    dashboard_namespace: str | None = Field(
+        default=None, description="Its namespace. None means the kubeconfig's, or the pod's."
+    )
     mlflow_tracking_uri: str | None = Field(
         default=None,
         validation_alias="MLFLOW_TRACKING_URI",

@@ -16,10 +16,15 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from dashboard.columns import REQUIRED
+from k8s.cluster import connect
+from k8s.rollout.state import create, load
+from tests.dashboard.api_server import running_api_server
 from tests.dashboard.conftest import LARGE, PATIENCE_SECONDS, Backend, until
 from tests.dashboard.lively import Lively
 from tests.dashboard.provider import running_provider
+from tests.dashboard.rollouts_made import made_rollout
 from tests.dashboard.running import running_dashboard
+from tests.k8s.api import kubeconfig
 from tests.ports import free_port
 
 #: A merchant whose name is markup of every kind.
@@ -186,6 +191,34 @@ def test_drift_and_pairs_are_drawn(page: Page, lively: Lively, pictures: Path, t
         expect(page.get_by_text("challenger minus champion")).to_be_visible()
         _settled(page)
         page.screenshot(path=str(pictures / "rollout.png"))
+
+
+def test_a_rollback_is_confirmed_and_pressed_twice_is_one(
+    page: Page, lively: Lively, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_api_server() as cluster:
+        file = str(kubeconfig(tmp_path, cluster.url))
+        monkeypatch.setenv("KUBECONFIG", file)
+        create(connect(), "fraud-rollout", made_rollout(), None)
+        # Looks again each second, which must not take the question away.
+        settings = {"FRAUD_DASHBOARD_RELEASE": "fraud", "FRAUD_DASHBOARD_REFRESH_SECONDS": "1"}
+        with running_dashboard(tmp_path, lively.url, KUBECONFIG=file, **settings) as url:
+            page.goto(f"{url}/rollout?analyst=olga")
+            expect(page.get_by_text("Verdicts over time")).to_be_visible()
+            _settled(page)
+            page.screenshot(path=str(pictures / "rollout_gates.png"))
+            for again in (False, True):
+                page.get_by_role("button", name="Roll back …").click()
+                question = page.get_by_role("dialog")
+                expect(question.get_by_role("button", name="Roll back")).to_be_disabled()
+                question.get_by_label("Reason").fill("blocks too much")
+                question.get_by_label("Reason").press("Tab")
+                expect(question.get_by_role("button", name="Roll back")).to_be_enabled()
+                page.wait_for_timeout(2500)
+                question.get_by_role("button", name="Roll back").click()
+                expect(page.get_by_text("once is enough" if again else "the controller does it")).to_be_visible()
+            (command,) = load(connect(), "fraud").commands.values()
+            assert (command.kind, command.by, command.why) == ("abort", "olga", "blocks too much")
 
 
 def test_login_gives_name_and_pages_and_ends(page: Page, backend: Backend, tmp_path: Path) -> None:
