@@ -10,9 +10,10 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 
-from bentos.core.errors import Conflict, NotAllowed, Unavailable
+from bentos.core.errors import ConfigError, Conflict, NotAllowed, Unavailable
 
 if TYPE_CHECKING:
     from k8s.rollout.record import Rollout
@@ -112,6 +113,10 @@ class Rollouts:
     def _connected(self) -> Any:
         from k8s.cluster import connect
 
+        if find_spec("kubernetes") is None:
+            raise ConfigError(
+                "FRAUD_DASHBOARD_RELEASE is set, and Kubernetes' client is not installed: install the extra dashboard"
+            )
         if self._cluster is None:
             self._cluster = connect(namespace=self._namespace)
         return self._cluster
