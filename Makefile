@@ -28,13 +28,16 @@ INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 FEAST := .venv-feast
 INSTALL_FEAST := $(FEAST)/bin/pip install --quiet --constraint constraints-feast.txt
 
-.PHONY: help serve dashboard train bento images test test-cluster test-fast feast lint audit format bench chaos handbook lock clean
+.PHONY: help demo serve dashboard train bento images test test-cluster test-fast feast lint audit format bench chaos handbook lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
 
 serve: bento ## install, make data, train, register, build a bento, serve it on port 3000
 	$(BIN)/bentoml serve fraud_detector:latest --host $(HOST) --port $(PORT)
+
+demo: $(VENV)/.installed-dashboard bento ## all of it alive: server, challenger in the shadow, dashboard, synthetic traffic (DEMO=--help)
+	$(BIN)/python scripts/demo.py --rows $(ROWS) --seed $(SEED) --port $(PORT) $(DEMO)
 
 dashboard: $(VENV)/.installed-dashboard ## pages for people on port 8501, over the server on port 3000
 	FRAUD_DASHBOARD_SERVICE_URL=$${FRAUD_DASHBOARD_SERVICE_URL:-http://127.0.0.1:$(PORT)} \

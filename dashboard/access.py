@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,7 +12,7 @@ import streamlit as st
 from bentos.core.errors import ConfigError
 from dashboard.settings import ROLES, DashboardSettings, Role
 
-__all__ = ["User", "claimed_roles", "current_user", "log_in_first"]
+__all__ = ["User", "claimed_roles", "current_user", "log_in_first", "login_ended"]
 
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
@@ -45,6 +46,25 @@ def claimed_roles(claims: Mapping[str, Any], path: str) -> frozenset[Role]:
     return frozenset(role for role in ROLES if role in named)
 
 
+def login_ended(claims: Mapping[str, Any], hours: float, now: float) -> bool:
+    """Whether a login is older than it may get.
+
+    Streamlit's own cookie lives for thirty days, and the token's ``exp`` says how long it may be shown to others, which
+    is some minutes: neither is how long somebody stays at a desk.
+
+    Parameters
+    ----------
+    claims
+        Of the token; one without ``iat``, which OpenID Connect asks for, has ended.
+    hours
+        How long a login lasts.
+    now
+        Seconds since 1970.
+    """
+    issued = claims.get("iat")
+    return not isinstance(issued, int | float) or now - issued > 3600 * hours
+
+
 def log_in_first(settings: DashboardSettings) -> None:
     """Stop the page with a button to log in, when login is asked for and has not happened or has ended.
 
@@ -62,10 +82,16 @@ def log_in_first(settings: DashboardSettings) -> None:
                 " FRAUD_DASHBOARD_ALLOW_UNAUTHENTICATED=true when something else guards the network"
             )
         return
-    if st.user.is_logged_in:
+    ended = st.user.is_logged_in and login_ended(st.user.to_dict(), settings.dashboard_login_hours, time.time())
+    if st.user.is_logged_in and not ended:
         return
     st.title("Fraud platform")
-    st.write("Log in to go on. A login that has ended asks again; nothing that was saved is lost.")
+    if ended:
+        st.warning(
+            f"Your login has ended after {settings.dashboard_login_hours:g} hours. Labels and jobs are kept.",
+            icon=":material/lock_clock:",
+        )
+    st.write("Log in to go on.")
     st.button("Log in", type="primary", on_click=st.login, icon=":material/login:")
     st.stop()
 

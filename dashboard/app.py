@@ -21,6 +21,9 @@ def _pages(user: User) -> list[st.Page]:
         pages.append(st.Page("views/batch.py", title="Batch", icon=":material/table_view:", url_path="batch"))
     if user.may("scientist", "operator"):
         pages.append(st.Page("views/models.py", title="Models", icon=":material/model_training:", url_path="models"))
+    if user.may("scientist", "operator"):
+        pages.append(st.Page("views/rollout.py", title="Rollout", icon=":material/swap_horiz:", url_path="rollout"))
+        pages.append(st.Page("views/drift.py", title="Drift", icon=":material/trending_up:", url_path="drift"))
     return pages
 
 

@@ -8,19 +8,38 @@ from typing import Any, Final, TypeAlias
 import altair as alt
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from bentos.core.answers import Explanation, ThresholdPair
 from bentos.core.features import FEATURES
 from dashboard.style import COLOURS, DECISIONS, FRAUD, INK, LEGITIMATE, NEUTRAL, SERIES
 from dashboard.words import score
 
-__all__ = ["Picture", "lines", "score_curve", "score_histogram", "score_scale", "stacked_decisions", "waterfall"]
+__all__ = [
+    "Picture",
+    "drawn",
+    "lines",
+    "score_curve",
+    "score_histogram",
+    "score_scale",
+    "stacked_decisions",
+    "waterfall",
+]
 
 #: What Streamlit draws.
 Picture: TypeAlias = alt.Chart | alt.LayerChart | alt.FacetChart
 
 _PLACES: Final = {name: place for place, name in enumerate(DECISIONS)}
 _DECISION_COLOURS: Final = alt.Scale(domain=list(DECISIONS), range=[COLOURS[name] for name in DECISIONS])
+
+
+def drawn(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table to be drawn: its instants (``time``) in Arrow's own type.
+
+    On the way from pandas' type pyarrow asks for values in a way that pandas takes back, and warns of with each chart.
+    """
+    instants = pd.to_datetime(frame["time"], utc=True).dt.as_unit("us")
+    return frame.assign(time=instants.astype(pd.ArrowDtype(pa.timestamp("us", "UTC"))))
 
 
 def waterfall(explanation: Explanation, shown: int = 8) -> Picture:
@@ -133,7 +152,7 @@ def score_histogram(scores: Sequence[float], decisions: Sequence[str]) -> Pictur
 
 def stacked_decisions(frame: pd.DataFrame) -> Picture:
     """Transactions a second by decision; columns ``time`` and one a decision."""
-    tall = frame.melt("time", list(DECISIONS), "decision", "a second")
+    tall = drawn(frame.melt("time", list(DECISIONS), "decision", "a second"))
     tall["place"] = tall["decision"].map(_PLACES)
     picture: Picture = (
         alt.Chart(tall)
@@ -156,7 +175,7 @@ def lines(frame: pd.DataFrame, columns: dict[str, str], title: str, *, x: str = 
     """Lines over time, or over another column; ``columns`` maps those of the frame to their names in the legend."""
     tall = frame.rename(columns=columns).melt(x.partition(":")[0], list(columns.values()), "series", "value")
     picture: Picture = (
-        alt.Chart(tall)
+        alt.Chart(drawn(tall) if x.startswith("time:") else tall)
         .mark_line(strokeWidth=2)
         .encode(
             x=alt.X(x, title=None),

@@ -6,23 +6,36 @@ down does not wait for it again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import streamlit as st
 
 from bentos.core.answers import Explanation, Health, Prediction
+from bentos.core.drift import DriftState
 from bentos.core.errors import FraudError
 from bentos.core.jobs import Job
 from bentos.core.records import History, KeptPrediction
 from bentos.core.transaction import Transaction
+from dashboard.scrapes import Scrape, Trail
 from dashboard.service import Service
 from dashboard.troubles import Trouble, trouble_of
 
 if TYPE_CHECKING:
     from bentos.core.artifact import ModelCard
 
-__all__ = ["explanation", "health", "history", "job", "model_card", "predictions", "scores"]
+__all__ = [
+    "drift",
+    "explanation",
+    "health",
+    "history",
+    "job",
+    "model_card",
+    "predictions",
+    "scored_rows",
+    "scores",
+    "scrapes",
+]
 
 #: Predictions that the service tells at once, at most.
 _PAGE_ROWS: Final = 500
@@ -72,8 +85,12 @@ def predictions(
     service: Service, filters: tuple[tuple[str, str], ...], pages: int = 1
 ) -> list[KeptPrediction] | Trouble:
     """Kept predictions, the newest first, at most 500 a page."""
+    return _kept(service, dict(filters), pages)
+
+
+def _kept(service: Service, filters: Mapping[str, str], pages: int) -> list[KeptPrediction] | Trouble:
     found: list[KeptPrediction] = []
-    chosen: dict[str, str | int | float] = {**dict(filters), "limit": _PAGE_ROWS}
+    chosen: dict[str, str | int | float] = {**filters, "limit": _PAGE_ROWS}
     try:
         for _ in range(pages):
             page = service.predictions(**chosen)
@@ -100,5 +117,33 @@ def job(service: Service, job_id: str) -> Job | Trouble:
     """State of a batch job."""
     try:
         return service.client.job_status(job_id)
+    except FraudError as error:
+        return trouble_of(error)
+
+
+@st.cache_data(ttl=15, max_entries=4, show_spinner=False, hash_funcs=_SERVICE)
+def drift(service: Service) -> DriftState | Trouble:
+    """How far payments are from training."""
+    try:
+        return service.drift()
+    except FraudError as error:
+        return trouble_of(error)
+
+
+@st.cache_data(ttl=60, max_entries=4, show_spinner=False, hash_funcs=_SERVICE)
+def scored_rows(service: Service, pages: int) -> list[KeptPrediction] | Trouble:
+    """The newest kept predictions with their feature rows, at most 500 a page."""
+    return _kept(service, {"features": "true"}, pages)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _trail(url: str, pause_seconds: float, _service: Service) -> Trail:  # noqa: ARG001 - the address tells trails apart
+    return Trail(_service, pause_seconds)
+
+
+def scrapes(service: Service, pause_seconds: float) -> list[Scrape] | Trouble:
+    """The service's metrics at the moments at which somebody looked, the newest last, at least one."""
+    try:
+        return _trail(service.url, pause_seconds, service).scrapes()
     except FraudError as error:
         return trouble_of(error)

@@ -98,6 +98,14 @@ class Span:
         ]
         return max(found) if found else None
 
+    def level(self, name: str, **labels: str) -> float:
+        """Gauges at the end of the span, added up over all series that have these labels."""
+        return sum(
+            value
+            for (key, its), value in self._last.values.items()
+            if key == name and labels.items() <= dict(its).items() and not math.isnan(value)
+        )
+
     def models(self) -> list[tuple[str, str]]:
         """Role and version of each model that counted something at any time, champion first."""
         found = {

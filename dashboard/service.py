@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from bentos.client import ClientOptions, FraudClient
 from bentos.client.http.wire import failure_of
+from bentos.core.drift import DriftState
 from bentos.core.errors import FraudError, Unavailable
 from bentos.core.records import Claim, History, Predictions
 from dashboard.settings import DashboardSettings
@@ -65,6 +66,10 @@ class Service:
         """Take a transaction for an analyst. Raises Conflict when another has it."""
         path = f"/review/{quote(transaction_id, safe='')}/claim"
         return _parsed(Claim, self._send("POST", path, json={"analyst": analyst}))
+
+    def drift(self) -> DriftState:
+        """How far payments are from training."""
+        return self._read(DriftState, "/drift", {})
 
     def metrics(self) -> str:
         """The service's metrics in Prometheus' text format."""

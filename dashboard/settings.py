@@ -40,13 +40,16 @@ class DashboardSettings(Settings):
     )
     dashboard_prometheus_url: str | None = Field(
         default=None,
-        description="Prometheus that scrapes the service. None means that the overview reads the service's own /metrics"
-        " and knows only what happened since a page was first opened.",
+        description="Prometheus that scrapes the service. None means that pages read the service's own /metrics"
+        " and /drift: of one server, and from when a page was first opened or that server was started.",
     )
     dashboard_login: bool = Field(
         default=False,
         description="Whether users log in by OpenID Connect, as [auth] of Streamlit's secrets.toml says. Off means that"
         " whoever reaches the dashboard has the roles of FRAUD_DASHBOARD_ROLES.",
+    )
+    dashboard_login_hours: float = Field(
+        default=12.0, gt=0, le=720, description="How long a login lasts before it is asked for again, in hours."
     )
     dashboard_allow_unauthenticated: bool = Field(
         default=False,
@@ -59,6 +62,14 @@ class DashboardSettings(Settings):
     )
     dashboard_roles_claim: str = Field(
         default="roles", min_length=1, description="With login, the claim of the token that lists a user's roles."
+    )
+    dashboard_release: str | None = Field(
+        default=None,
+        description="Helm release whose rollouts are shown, on the cluster of the kubeconfig or of the pod. None means"
+        " that no cluster is asked.",
+    )
+    dashboard_namespace: str | None = Field(
+        default=None, description="Its namespace. None means the kubeconfig's, or the pod's."
     )
     mlflow_tracking_uri: str | None = Field(
         default=None,

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from itertools import pairwise
 from typing import Final
 
-import httpx
 import pandas as pd
 
-from bentos.core.errors import Unavailable
+from dashboard.prometheus import Prometheus
 from dashboard.scrapes import Scrape, Span
 from dashboard.style import DECISIONS
 
@@ -86,30 +84,11 @@ def from_prometheus(
     Unavailable
         When Prometheus does not answer, or not as it should.
     """
-    end = now or datetime.now(UTC)
-    times = {
-        "start": (end - timedelta(minutes=minutes)).timestamp(),
-        "end": end.timestamp(),
-        "step": max(5, minutes * 60 // 240),
-    }
-    columns: dict[str, dict[float, float]] = {}
-    with httpx.Client(base_url=url, timeout=timeout_seconds, trust_env=False) as client:
+    columns: dict[str, Mapping[float, float]] = {}
+    with Prometheus(url, timeout_seconds, minutes, now) as prometheus:
         for name, query in _queries(window).items():
-            columns[name] = _series(client, url, {**times, "query": query})
+            found = prometheus.series(query)
+            columns[name] = found[0].points if found else {}
     frame = pd.DataFrame(columns, columns=list(COLUMNS[1:]))
     frame.insert(0, "time", pd.to_datetime(frame.index.to_numpy(dtype="float64"), unit="s", utc=True))
     return frame.sort_values("time").reset_index(drop=True)
-
-
-def _series(client: httpx.Client, url: str, parameters: dict[str, object]) -> dict[float, float]:
-    try:
-        response = client.get("/api/v1/query_range", params=parameters)  # type: ignore[arg-type]
-        response.raise_for_status()
-        found = response.json()["data"]["result"]
-        values = found[0]["values"] if found else []
-        return {float(time): float(value) for time, value in values if math.isfinite(float(value))}
-    except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
-        raise Unavailable(
-            f"Prometheus at {url} does not answer as it should; correct FRAUD_DASHBOARD_PROMETHEUS_URL, or unset it to"
-            " read the service's own metrics"
-        ) from error

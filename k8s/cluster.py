@@ -18,7 +18,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from bentos.core.errors import (
     ConfigError,
@@ -100,6 +100,39 @@ class Cluster:
     def warnings_of(self, uid: str) -> list[dict[str, Any]]:
         """Events of type Warning about an object."""
         return self._items(self._core.list_namespaced_event, field_selector=f"involvedObject.uid={uid},type=Warning")
+
+    def ask(
+        self,
+        method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"],
+        path: str,
+        body: Any = None,
+        content: str = "application/json",
+        **query: str,
+    ) -> dict[str, Any]:
+        """Any other call of the API, by its path.
+
+        Parameters
+        ----------
+        content
+            Type of the body; of a patch it says which kind.
+        query
+            Parameters, such as ``labelSelector``.
+        """
+        headers = {"Accept": "application/json", "Content-Type": content}
+        with _translated(self.address):
+            response = self._api.call_api(
+                path,
+                method,
+                query_params=list(query.items()),
+                header_params=headers,
+                body=body,
+                auth_settings=["BearerToken"],
+                _preload_content=False,
+                _return_http_data_only=True,
+                _request_timeout=_LIMITS,
+            )
+            found: dict[str, Any] = json.loads(response.data)
+            return found
 
     @contextlib.contextmanager
     def log(self, pod: str) -> Iterator[Iterator[bytes]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -55,6 +57,7 @@ def _upload() -> None:
         st.caption(
             f"Needs columns for {needed}, whatever they are called; timestamps with an offset. Rows in any order."
         )
+        _by_uri()
         return
     content = file.getvalue()
     try:
@@ -86,6 +89,16 @@ def _upload() -> None:
         st.dataframe(first.rename(columns=chosen).astype(str), hide_index=True, width="stretch", height=420)
 
 
+def _by_uri() -> None:
+    with st.expander("A file that is too large to upload"):
+        st.caption(
+            "The service reads it itself, from a place that it is allowed to read (FRAUD_JOB_SOURCES). Its columns have"
+            " to be called as the fields of a transaction are."
+        )
+        uri = st.text_input("URI", key="batch_uri", placeholder="s3://payments-in/2026-05-30.parquet").strip()
+        st.button("Score it there", icon=":material/cloud:", disabled=not uri, on_click=_submit_uri, args=(uri,))
+
+
 def _mapping(columns: list[str]) -> dict[str, str]:
     st.markdown("**Columns**")
     suggested = guessed(columns)
@@ -104,25 +117,38 @@ def _mapping(columns: list[str]) -> dict[str, str]:
 
 
 def _submit(content: bytes, form: SourceForm, mapping: dict[str, str], explain: Any) -> None:
-    here = session()
-    try:
+    with _troubles_kept(), tempfile.TemporaryDirectory(prefix="fraud-upload-") as folder:
         file = renamed(content, form, mapping)
-        # The same file, columns and wish are the same job: a button that was pressed twice makes one.
-        digest = hashlib.sha256(file + f"{explain}{here.user.name}{st.session_state.get('batch_round', 0)}".encode())
-        with tempfile.TemporaryDirectory(prefix="fraud-upload-") as folder:
-            path = Path(folder) / f"upload.{form}"
-            path.write_bytes(file)
-            job = here.service.client.predict_batch(
-                path,
-                form=form,
-                explain=explain,
-                timeout_seconds=here.settings.dashboard_upload_timeout_seconds,
-                headers={"idempotency-key": digest.hexdigest()},
-            )
+        path = Path(folder) / f"upload.{form}"
+        path.write_bytes(file)
+        _hand_in(path, file + str(explain).encode(), form=form, explain=explain)
+
+
+def _submit_uri(uri: str) -> None:
+    with _troubles_kept():
+        _hand_in(uri, uri.encode())
+
+
+def _hand_in(source: Path | str, what: bytes, **options: Any) -> None:
+    here = session()
+    # The same file, columns and wish are the same job: a button that was pressed twice makes one.
+    digest = hashlib.sha256(what + f"{here.user.name}{st.session_state.get('batch_round', 0)}".encode())
+    job = here.service.client.predict_batch(
+        source,
+        timeout_seconds=here.settings.dashboard_upload_timeout_seconds,
+        headers={"idempotency-key": digest.hexdigest()},
+        **options,
+    )
+    st.query_params["job"] = job.job_id
+
+
+@contextmanager
+def _troubles_kept() -> Iterator[None]:
+    """Of a button's callback: what goes wrong is shown by the run that follows."""
+    try:
+        yield
     except FraudError as error:
         st.session_state["batch_trouble"] = trouble_of(error)
-        return
-    st.query_params["job"] = job.job_id
 
 
 def _another() -> None:
@@ -167,10 +193,8 @@ def _progress(job_id: str) -> None:
 
 
 def _cancel(job_id: str) -> None:
-    try:
+    with _troubles_kept():
         session().service.client.job_cancel(job_id)
-    except FraudError as error:
-        st.session_state["batch_trouble"] = trouble_of(error)
     reads.job.clear()
 
 

@@ -14,7 +14,8 @@ import streamlit as st
 from bentos.core.errors import FraudError
 from dashboard.charts import Picture, lines
 from dashboard.cut import Costs, Cuts, Outcome, calibration, precision_recall
-from dashboard.registry import Details, ModelVersion, Registry, open_registry, promote
+from dashboard.promotion import show_promotion, version_name
+from dashboard.registry import Details, ModelVersion, Registry, open_registry
 from dashboard.session import session
 from dashboard.settings import DashboardSettings
 from dashboard.style import INK, NEUTRAL, SERIES, page_title
@@ -67,7 +68,7 @@ def page() -> None:
     with lineage:
         _lineage(chosen, known)
     with promotion:
-        _promotion(versions)
+        show_promotion(versions, _versions.clear)
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)
@@ -120,15 +121,11 @@ def _table(versions: Sequence[ModelVersion]) -> None:
     st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch", height=height, column_config=columns)
 
 
-def _name(version: ModelVersion) -> str:
-    return f"version {version.number}" + (f" ({', '.join(version.aliases)})" if version.aliases else "")
-
-
 def _chosen(versions: Sequence[ModelVersion]) -> list[ModelVersion]:
     champion = [item for item in versions if "champion" in item.aliases]
     others = [item for item in versions if "champion" not in item.aliases]
     default = [*champion, *others][:2]
-    chosen = st.multiselect("Side by side", versions, default=default, format_func=_name, max_selections=4)
+    chosen = st.multiselect("Side by side", versions, default=default, format_func=version_name, max_selections=4)
     return chosen or default
 
 
@@ -267,56 +264,9 @@ def _lineage(chosen: Sequence[ModelVersion], known: dict[str, Details]) -> None:
             **known[version.number].parameters,
         }
         with column:
-            st.markdown(f"**{plain(_name(version)).capitalize()}**")
+            st.markdown(f"**{plain(version_name(version)).capitalize()}**")
             table = pd.DataFrame({"what": list(facts), "value": [str(value) for value in facts.values()]})
             st.dataframe(table, hide_index=True, width="stretch", height=460)
-
-
-def _promotion(versions: Sequence[ModelVersion]) -> None:
-    outcome = st.session_state.pop("promotion", None)
-    if isinstance(outcome, Trouble):
-        show_trouble(outcome)
-    elif outcome is not None:
-        number, findings = outcome
-        st.success(
-            f"Version {plain(number)} is champion. Servers take it when they start anew.", icon=":material/trophy:"
-        )
-        if findings:
-            st.dataframe(pd.DataFrame(findings), hide_index=True, width="stretch")
-    if not session().user.may("operator"):
-        st.info("Promoting needs the role operator.", icon=":material/lock:")
-        return
-    others = [item for item in versions if "champion" not in item.aliases]
-    if not others:
-        st.info("The champion is the only version.", icon=":material/trophy:")
-        return
-    version = st.selectbox("Version", others, format_func=_name, key="promoted")
-    st.caption(
-        "The rule compares it with the champion on its held-out transactions: average precision, Brier score,"
-        " calibration, overfitting, feature schema. Nothing is promoted against the rule unless you say so."
-    )
-    if st.button("Promote …", icon=":material/trophy:", type="primary"):
-        _confirm(version)
-
-
-@st.dialog("Promote to champion")
-def _confirm(version: ModelVersion) -> None:
-    st.markdown(f"**{plain(_name(version)).capitalize()}** becomes champion. What is asked for here is kept with it.")
-    reason = st.text_area("Reason", key="promotion_reason", max_chars=1000, placeholder="why now, and who agreed")
-    force = st.checkbox("Promote against the rule", key="promotion_force")
-    ready = bool(reason.strip())
-    if st.button("Promote", type="primary", disabled=not ready, key="promotion_go"):
-        who = session().user.name or "the dashboard"
-        with st.spinner("Comparing with the champion"):
-            try:
-                findings = promote(session().settings, version.number, f"{reason.strip()} ({who})", force=force)
-                st.session_state["promotion"] = (version.number, findings)
-            except FraudError as error:
-                st.session_state["promotion"] = trouble_of(error)
-        _versions.clear()
-        st.rerun()
-    if not ready:
-        st.caption("Write a reason first.")
 
 
 page()

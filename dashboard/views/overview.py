@@ -12,8 +12,8 @@ from bentos.core.answers import Health
 from bentos.core.errors import FraudError
 from dashboard import reads
 from dashboard.charts import lines, stacked_decisions
-from dashboard.scrapes import Scrape, Span, Trail
-from dashboard.service import Service
+from dashboard.pairs import pairs_of
+from dashboard.scrapes import Scrape, Span
 from dashboard.session import session
 from dashboard.style import page_title
 from dashboard.traffic import QUANTILES, failed, from_prometheus, from_scrapes, share
@@ -32,11 +32,6 @@ def page() -> None:
     st.fragment(_live, run_every=session().settings.dashboard_refresh_seconds)()
 
 
-@st.cache_resource(show_spinner=False, max_entries=4)
-def _trail(url: str, pause_seconds: float, _service: Service) -> Trail:  # noqa: ARG001 - the address tells trails apart
-    return Trail(_service, pause_seconds)
-
-
 @st.cache_data(ttl=5, max_entries=4, show_spinner=False)
 def _prometheus(url: str, timeout_seconds: float) -> pd.DataFrame | Trouble:
     try:
@@ -51,11 +46,9 @@ def _live() -> None:
     _state(health)
     if isinstance(health, Trouble):
         return
-    try:
-        trail = _trail(here.service.url, here.settings.dashboard_refresh_seconds / 2, here.service)
-        scrapes = trail.scrapes()
-    except FraudError as error:
-        show_trouble(trouble_of(error))
+    scrapes = reads.scrapes(here.service, here.settings.dashboard_refresh_seconds / 2)
+    if isinstance(scrapes, Trouble):
+        show_trouble(scrapes)
         return
     recent = [item for item in scrapes[:-1] if item.time >= scrapes[-1].time - _RECENT]
     span = Span(recent[0] if recent else None, scrapes[-1])
@@ -65,10 +58,10 @@ def _live() -> None:
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown("**Models**")
-        st.dataframe(_models(ever), hide_index=True, width="stretch")
+        st.dataframe(_models(ever, scrapes[-1]), hide_index=True, width="stretch")
         st.caption(
             "Since the server started; precision and recall over labelled predictions of 30 days. A challenger stands"
-            " here once it scores through this service."
+            " here once it scores through this service, or in its shadow."
         )
     with right:
         st.markdown("**Parts**")
@@ -149,7 +142,7 @@ def _charts(frame: pd.DataFrame) -> None:
     third.altair_chart(lines(scaled, shares, "percent", form=".2f"), width="stretch")
 
 
-def _models(ever: Span) -> pd.DataFrame:
+def _models(ever: Span, latest: Scrape) -> pd.DataFrame:
     rows = []
     for role, version in ever.models():
         of = {"role": role, "model_version": version}
@@ -165,6 +158,19 @@ def _models(ever: Span) -> pd.DataFrame:
                 "p99": seconds(ever.latency(0.99, **of)),
                 "precision": percent(precision, 0),
                 "recall": percent(recall, 0),
+            }
+        )
+    for pairs in pairs_of(latest):
+        alerts = int(pairs.decisions[["review", "block"]].to_numpy().sum())
+        rows.append(
+            {
+                "role": "challenger, in the shadow",
+                "version": pairs.challenger,
+                "transactions": f"{pairs.count:,}",
+                "alert rate": percent(share(alerts, pairs.count)),
+                "p99": "–",
+                "precision": percent(pairs.quality("challenger").precision, 0),
+                "recall": percent(pairs.quality("challenger").recall, 0),
             }
         )
     return pd.DataFrame(rows)

@@ -14,6 +14,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from tests.dashboard.lively import Lively, running_lively
 from tests.fraud.artifacts import make_champion
 from tests.fraud.server import ROOT, environment, running_server
 
@@ -79,12 +80,21 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
     """A service with a champion, which does batch jobs."""
     home = tmp_path_factory.mktemp("dashboard_service")
     make_champion(home)
-    environ = environment(home, FRAUD_JOB_PROCESSES="1")
+    sources = home / "in"
+    sources.mkdir()
+    environ = environment(home, FRAUD_JOB_PROCESSES="1", FRAUD_JOB_SOURCES=f"file://{sources}/")
     with (
         running_server(environ, log=home / "server.log") as server,
         httpx.Client(base_url=server.url, timeout=60, trust_env=False) as http,
     ):
         yield Backend(server.url, http, home)
+
+
+@pytest.fixture(scope="session")
+def lively(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lively]:
+    """A service with a challenger in its shadow, drift, labels and a Prometheus."""
+    with running_lively(tmp_path_factory.mktemp("lively")) as running:
+        yield running
 
 
 @pytest.fixture

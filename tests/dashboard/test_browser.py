@@ -6,21 +6,25 @@ Each leaves pictures in the folder of FRAUD_SCREENSHOTS, or in a temporary one.
 from __future__ import annotations
 
 import os
+import re
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from dashboard.columns import REQUIRED
-from tests.dashboard.conftest import APP, LARGE, PATIENCE_SECONDS, Backend, until
-from tests.fraud.server import ROOT, environment
+from k8s.cluster import connect
+from k8s.rollout.state import create, load
+from tests.dashboard.api_server import running_api_server
+from tests.dashboard.conftest import LARGE, PATIENCE_SECONDS, Backend, until
+from tests.dashboard.lively import Lively
+from tests.dashboard.provider import running_provider
+from tests.dashboard.rollouts_made import made_rollout
+from tests.dashboard.running import running_dashboard
+from tests.k8s.api import kubeconfig
 from tests.ports import free_port
 
 #: A merchant whose name is markup of every kind.
@@ -32,31 +36,8 @@ expect.set_options(timeout=PATIENCE_SECONDS * 1000)
 @pytest.fixture(scope="session")
 def address(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A running dashboard over the service."""
-    home = tmp_path_factory.mktemp("dashboard")
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    environ = environment(home, FRAUD_DASHBOARD_SERVICE_URL=backend.url, FRAUD_DASHBOARD_TIMEOUT_SECONDS="30")
-    command = [sys.executable, "-m", "streamlit", "run", str(APP), "--server.port", str(port)]
-    with (home / "streamlit.log").open("w") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log, start_new_session=True)
-        try:
-            until(lambda: process.poll() is not None or _answers(url))
-            assert process.poll() is None, (home / "streamlit.log").read_text()
-            yield url
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(15)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/_stcore/health", timeout=5, trust_env=False).is_success
-    except httpx.TransportError:
-        return False
+    with running_dashboard(tmp_path_factory.mktemp("dashboard"), backend.url) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -174,3 +155,89 @@ def test_the_overview_looks_again_by_itself(page: Page, address: str, backend: B
     expect(page.get_by_text("latency, ms")).to_be_visible()
     _settled(page)
     page.screenshot(path=str(pictures / "overview.png"))
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_sent(page: Page, address: str, tmp_path: Path) -> None:
+    file = tmp_path / "payments.csv"
+    with file.open("wb") as written:
+        written.truncate(2 * 1024**3)
+    page.goto(f"{address}/batch")
+    page.locator("input[type=file]").set_input_files(file)
+    expect(page.get_by_text(re.compile("File must be 200.* or smaller"))).to_be_visible()
+    expect(page.get_by_role("button", name="Score the file")).to_have_count(0)
+    # What to do with it stands beside.
+    expect(page.get_by_text("Needs columns for")).to_be_visible()
+
+
+def test_tables_offer_no_export_that_a_spreadsheet_would_execute(page: Page, address: str, backend: Backend) -> None:
+    backend.predict("formula-1", customer_id="c-formula", merchant_id="=HYPERLINK(0)")
+    page.goto(address)
+    table = page.get_by_test_id("stDataFrame").first
+    expect(table).to_be_visible()
+    _settled(page)
+    table.hover()
+    expect(page.get_by_role("button", name="Fullscreen").first).to_be_attached()
+    expect(page.get_by_role("button", name="Download as CSV")).to_have_count(0)
+
+
+def test_drift_and_pairs_are_drawn(page: Page, lively: Lively, pictures: Path, tmp_path: Path) -> None:
+    with running_dashboard(tmp_path, lively.url, FRAUD_DASHBOARD_PROMETHEUS_URL=lively.prometheus.url) as url:
+        page.goto(f"{url}/drift")
+        expect(page.get_by_text("Drifted:")).to_be_visible()
+        expect(page.get_by_text("change of the mean score")).to_be_visible()
+        _settled(page)
+        page.screenshot(path=str(pictures / "drift.png"))
+        page.goto(f"{url}/rollout")
+        expect(page.get_by_text("challenger minus champion")).to_be_visible()
+        _settled(page)
+        page.screenshot(path=str(pictures / "rollout.png"))
+
+
+def test_a_rollback_is_confirmed_and_pressed_twice_is_one(
+    page: Page, lively: Lively, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_api_server() as cluster:
+        file = str(kubeconfig(tmp_path, cluster.url))
+        monkeypatch.setenv("KUBECONFIG", file)
+        create(connect(), "fraud-rollout", made_rollout(), None)
+        # Looks again each second, which must not take the question away.
+        settings = {"FRAUD_DASHBOARD_RELEASE": "fraud", "FRAUD_DASHBOARD_REFRESH_SECONDS": "1"}
+        with running_dashboard(tmp_path, lively.url, KUBECONFIG=file, **settings) as url:
+            page.goto(f"{url}/rollout?analyst=olga")
+            expect(page.get_by_text("Verdicts over time")).to_be_visible()
+            _settled(page)
+            page.screenshot(path=str(pictures / "rollout_gates.png"))
+            for again in (False, True):
+                page.get_by_role("button", name="Roll back …").click()
+                question = page.get_by_role("dialog")
+                expect(question.get_by_role("button", name="Roll back")).to_be_disabled()
+                question.get_by_label("Reason").fill("blocks too much")
+                question.get_by_label("Reason").press("Tab")
+                expect(question.get_by_role("button", name="Roll back")).to_be_enabled()
+                page.wait_for_timeout(2500)
+                question.get_by_role("button", name="Roll back").click()
+                expect(page.get_by_text("once is enough" if again else "the controller does it")).to_be_visible()
+            (command,) = load(connect(), "fraud").commands.values()
+            assert (command.kind, command.by, command.why) == ("abort", "olga", "blocks too much")
+
+
+def test_login_gives_name_and_pages_and_ends(page: Page, backend: Backend, tmp_path: Path) -> None:
+    port = free_port()
+    with running_provider(tmp_path / "secrets.toml", port) as provider:
+        login = {"FRAUD_DASHBOARD_LOGIN": "true", "FRAUD_DASHBOARD_LOGIN_HOURS": "8"}
+        options = ["--secrets.files", str(tmp_path / "secrets.toml")]
+        with running_dashboard(tmp_path, backend.url, *options, port=port, **login) as url:
+            page.goto(url)
+            expect(page.get_by_text("Log in to go on.")).to_be_visible()
+            expect(page.get_by_role("link", name="Review queue")).to_have_count(0)
+            page.get_by_role("button", name="Log in").click()
+            expect(page.get_by_text("ann@example.org")).to_be_visible()
+            expect(page.get_by_role("link", name="Review queue")).to_be_visible()
+            expect(page.get_by_role("link", name="Models")).to_have_count(0)
+            page.get_by_role("button", name="Log out").click()
+            expect(page.get_by_text("Log in to go on.")).to_be_visible()
+            # One that was issued nine hours ago is over.
+            provider.age_seconds = 9 * 3600
+            page.get_by_role("button", name="Log in").click()
+            expect(page.get_by_text("Your login has ended after 8 hours.")).to_be_visible()
+            expect(page.get_by_role("link", name="Review queue")).to_have_count(0)

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from tests.dashboard.conftest import LARGE, Backend, open_page, texts, until
 from tests.ports import free_port
 
-PAGES = ("overview", "score", "review", "batch", "models")
+PAGES = ("overview", "score", "review", "batch", "models", "rollout", "drift")
 
 OpenPage = Callable[..., AppTest]
 
@@ -150,6 +150,29 @@ def test_the_overview_counts_what_the_service_counts(app: OpenPage, backend: Bac
     assert models["version"].tolist() == ["7"]
 
 
+def test_a_file_that_the_service_reads_itself_is_scored(app: OpenPage, backend: Backend) -> None:
+    file = backend.home / "in" / "payments.csv"
+    row = "c1,m1,12.5,2026-05-30T12:00:00+02:00\n"
+    file.write_text("customer_id,merchant_id,amount,timestamp\n" + 30 * row)
+    test = app("batch", analyst="ann")
+    test.text_input(key="batch_uri").input("file:///etc/payments.csv").run()
+    _button(test, "Score it there").click().run()
+    assert "ask for FRAUD_JOB_SOURCES" in texts(test.error).replace("\\", "")
+    assert "job" not in test.query_params
+    test.text_input(key="batch_uri").input(file.as_uri()).run()
+    _button(test, "Score it there").click().run()
+    assert not test.error, texts(test.error)
+    job_id = str(test.query_params["job"])
+
+    def done() -> bool:
+        return bool(backend.http.get(f"/job_status/{job_id}").json()["status"] == "completed")
+
+    until(done)
+    again = app("batch", analyst="ann", job=job_id)
+    assert _metrics(again)["Rows"] == "30"
+    assert _metrics(again)["With errors"] == "0"
+
+
 def test_models_say_what_they_need(app: OpenPage) -> None:
     test = app("models")
     assert "needs MLflow" in texts(test.info)
@@ -159,8 +182,8 @@ def test_models_say_what_they_need(app: OpenPage) -> None:
     ("roles", "allowed"),
     [
         ("analyst", {"overview", "score", "review", "batch"}),
-        ("scientist", {"overview", "score", "batch", "models"}),
-        ("operator", {"overview", "models"}),
+        ("scientist", {"overview", "score", "batch", "models", "rollout", "drift"}),
+        ("operator", {"overview", "models", "rollout", "drift"}),
     ],
 )
 def test_roles_decide_which_pages_there_are(
@@ -210,7 +233,7 @@ def silent_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-@pytest.mark.parametrize("page", ["overview", "score", "review"])
+@pytest.mark.parametrize("page", ["overview", "score", "review", "rollout", "drift"])
 def test_a_service_that_hangs_does_not_hold_a_page(
     dashboard_settings: pytest.MonkeyPatch, silent_port: int, page: str
 ) -> None:

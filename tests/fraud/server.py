@@ -69,6 +69,7 @@ def running_server(
     folder: Path = ROOT,
     log: Path | None = None,
     host: str = "127.0.0.1",
+    port: int | None = None,
 ) -> Iterator[Server]:
     """Run ``bentoml serve`` until the block ends.
 
@@ -84,8 +85,10 @@ def running_server(
         File for its output.
     host
         Address that it is served on.
+    port
+        Of HTTP; None means a free one.
     """
-    port = free_port()
+    port = port or free_port()
     command = bentoml_command("serve", *arguments, "--host", host, "--port", str(port))
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(log.open("w")) if log else subprocess.DEVNULL

@@ -109,6 +109,22 @@ class DriftCounts:
             total += counted[chosen, 1:].sum(axis=0, dtype=np.int64)
         return total
 
+    def slices(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Slices of the last week in which something was counted, in order of time.
+
+        Returns
+        -------
+        tuple
+            Their numbers since 1970, int64 [slices]; counts of all workers, int64 [slices, size].
+        """
+        newest = int(self._clock() // SLICE_SECONDS)
+        every = np.concatenate([*self._all(), np.zeros((0, 1 + self.layout.size), np.int32)]).astype(np.int64)
+        every = every[(every[:, 0] > newest - SLICES) & (every[:, 0] <= newest)]
+        numbers, places = np.unique(every[:, 0], return_inverse=True)
+        counts = np.zeros((numbers.size, self.layout.size), np.int64)
+        np.add.at(counts, places, every[:, 1:])
+        return numbers, counts
+
     def reach(self) -> int:
         """Over how many slices the counts go back, the one that has begun included."""
         newest = int(self._clock() // SLICE_SECONDS)

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bentos.core.artifact.distributions import Histogram, population_stability_index
+from bentos.core.drift import DRIFT_WINDOWS, DriftWindow
 from bentos.core.features.definitions import FEATURE_NAMES
 from bentos.fraud.drift.counts import SLICE_SECONDS, DriftCounts
 from bentos.fraud.drift.layout import MISSING, SCORE, Layout
 
-__all__ = ["WINDOWS", "Drift", "Window", "drift_of", "limit", "look"]
+__all__ = ["WINDOWS", "Drift", "Window", "drift_of", "limit", "look", "slices_of"]
 
-Window: TypeAlias = Literal["hour", "day", "week"]
-WINDOWS: Final[tuple[Window, ...]] = get_args(Window)
+Window: TypeAlias = DriftWindow
+WINDOWS: Final = DRIFT_WINDOWS
 _SLICES: Final[dict[Window, int]] = {
     "hour": 3600 // SLICE_SECONDS,
     "day": 86_400 // SLICE_SECONDS,
@@ -71,6 +72,11 @@ class Drift:
     def drifted(self) -> bool:
         """Whether it is distributed otherwise than in training."""
         return self.psi > self.limit
+
+
+def slices_of(window: Window) -> int:
+    """Slices of counts in a window."""
+    return _SLICES[window]
 
 
 def limit(name: str, reference: Histogram) -> float:

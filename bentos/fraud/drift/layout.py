@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bentos.core.artifact.distributions import Distributions, Histogram
+from bentos.core.drift import SCORE
 from bentos.core.features.definitions import FEATURE_NAMES
 from bentos.core.features.history import MAXIMUM_MINUTES
 
 __all__ = ["MISSING", "SCORE", "Layout"]
 
-SCORE: Final = "score"
 #: What stands in a row for something that is not there: no pair of coordinates, no earlier payment.
 MISSING: Final = {"distance_km": -1.0, "minutes_since_last_transaction": float(MAXIMUM_MINUTES)}
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from bentos.core.answers import Prediction
 from bentos.core.transaction import Transaction, parse_transaction
 from bentos.fraud.application import Application
-from bentos.fraud.http import feedback, jobs, records
+from bentos.fraud.http import drift, feedback, jobs, records
 from bentos.fraud.http.docs import DOCS_PAGE
 from bentos.fraud.http.many import ManyRow, read_transactions, write_results
 from bentos.fraud.http.problems import HttpAnswer, error_answer
@@ -33,7 +33,7 @@ Parameters = tuple[tuple[str, str], ...]
 CALLS: Final = ("predict", "explain", "predict_many")
 _NO_CACHE: Final = {"cache-control": "no-store"}
 #: Calls beyond scoring, from the modules that answer them.
-ROUTES: Final[tuple[Route, ...]] = (*jobs.ROUTES, *feedback.ROUTES, *records.ROUTES)
+ROUTES: Final[tuple[Route, ...]] = (*jobs.ROUTES, *feedback.ROUTES, *records.ROUTES, *drift.ROUTES)
 
 
 class Endpoints:

@@ -19,13 +19,13 @@ from bentos.core.records import (
 )
 from bentos.fraud.http.problems import JSON, PROBLEM_JSON
 
-__all__ = ["CLAIM", "DEFAULT_LIMIT", "FEEDBACK", "HISTORY", "MAXIMUM_LIMIT", "PREDICTIONS"]
+__all__ = ["CLAIM", "DEFAULT_LIMIT", "FEEDBACK", "HISTORY", "MAXIMUM_LIMIT", "PREDICTIONS", "schema_of"]
 
 DEFAULT_LIMIT: Final = 50
 MAXIMUM_LIMIT: Final = 500
 
 
-def _schema(model: type[BaseModel]) -> dict[str, Any]:
+def schema_of(model: type[BaseModel]) -> dict[str, Any]:
     """A model's schema that stands for itself: what it refers to is put in its place."""
     schema = model.model_json_schema()
     definitions = schema.pop("$defs", {})
@@ -61,13 +61,18 @@ _PAGE: Final = [
     _parameter("cursor", "The next of the answer before; with the same filters.", pattern="^[A-Za-z0-9_-]{22}$"),
     _parameter("features", "Whether feature rows are told.", type="boolean", default=False),
 ]
-_OUTCOME: Final = {"anyOf": [_schema(LabelOutcome), _schema(LabelOutcomes)]}
+_OUTCOME: Final = {"anyOf": [schema_of(LabelOutcome), schema_of(LabelOutcomes)]}
 
 FEEDBACK: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
         "content": _content(
-            {"anyOf": [_schema(Label), {"type": "array", "items": _schema(Label), "minItems": 1, "maxItems": 10_000}]}
+            {
+                "anyOf": [
+                    schema_of(Label),
+                    {"type": "array", "items": schema_of(Label), "minItems": 1, "maxItems": 10_000},
+                ]
+            }
         ),
     },
     "responses": {
@@ -95,18 +100,18 @@ PREDICTIONS: Final[dict[str, Any]] = {
         _parameter("score_to", "Score up to here.", **_SCORE),
         *_PAGE,
     ],
-    "responses": {"200": {"description": "One page of them.", "content": _content(_schema(Predictions))}},
+    "responses": {"200": {"description": "One page of them.", "content": _content(schema_of(Predictions))}},
 }
 HISTORY: Final[dict[str, Any]] = {
     "parameters": _PAGE,
     "responses": {
-        "200": {"description": "One page; empty when nothing is known.", "content": _content(_schema(History))}
+        "200": {"description": "One page; empty when nothing is known.", "content": _content(schema_of(History))}
     },
 }
 CLAIM: Final[dict[str, Any]] = {
-    "requestBody": {"required": True, "content": _content(_schema(ClaimRequest))},
+    "requestBody": {"required": True, "content": _content(schema_of(ClaimRequest))},
     "responses": {
-        "200": {"description": "It is the analyst's.", "content": _content(_schema(Claim))},
+        "200": {"description": "It is the analyst's.", "content": _content(schema_of(Claim))},
         "404": _problem("No prediction of this transaction is kept."),
         "409": _problem("Another analyst has it; the detail says who, and until when."),
     },

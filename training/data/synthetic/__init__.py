@@ -5,6 +5,6 @@ day; ``generator`` puts the days together. All numbers are invented.
 """
 
 from training.data.synthetic.config import GeneratorConfig
-from training.data.synthetic.generator import generate_chunks, generate_table
+from training.data.synthetic.generator import generate_after, generate_chunks, generate_table
 
-__all__ = ["GeneratorConfig", "generate_chunks", "generate_table"]
+__all__ = ["GeneratorConfig", "generate_after", "generate_chunks", "generate_table"]

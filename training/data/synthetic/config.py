@@ -10,11 +10,11 @@ import numpy as np
 
 from bentos.core.errors import ConfigError
 
-__all__ = ["DAY_SECONDS", "GeneratorConfig"]
+__all__ = ["DAY_SECONDS", "LATEST", "GeneratorConfig"]
 
 DAY_SECONDS: Final = 86_400
 _EARLIEST: Final = date(1970, 1, 1)
-_LATEST: Final = date(2200, 1, 1)
+LATEST: Final = date(2200, 1, 1)
 
 # Chosen so that a default table of 10,000 rows fills the windows: a customer pays about every other day, a merchant
 # is paid about once a day. More rows mean more customers and merchants, not more days.
@@ -62,8 +62,8 @@ class GeneratorConfig:
         for name, (value, low, high) in limits.items():
             if not low <= value <= high:
                 raise ConfigError(f"{name} is {value}; it must lie from {low} to {high}")
-        if self.start < _EARLIEST or self.start.toordinal() + self.days > _LATEST.toordinal():
-            raise ConfigError(f"{self.days} days from {self.start} do not lie from {_EARLIEST} to before {_LATEST}")
+        if self.start < _EARLIEST or self.start.toordinal() + self.days > LATEST.toordinal():
+            raise ConfigError(f"{self.days} days from {self.start} do not lie from {_EARLIEST} to before {LATEST}")
 
     @property
     def frauds(self) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from typing import Final
 
 import numpy as np
@@ -12,13 +14,13 @@ import pyarrow.compute as pc
 
 from bentos.core.errors import ConfigError
 from bentos.core.transaction import LABEL_COLUMNS, MAXIMUM_AMOUNT, TRANSACTION_COLUMNS
-from training.data.synthetic.config import DAY_SECONDS, GeneratorConfig
+from training.data.synthetic.config import DAY_SECONDS, LATEST, GeneratorConfig
 from training.data.synthetic.customers import World, make_world
 from training.data.synthetic.fraud import FRAUD_KINDS, Episodes, draw_frauds, plan_episodes
 from training.data.synthetic.merchants import CATEGORIES, IntArray
 from training.data.synthetic.purchases import HONEST, Rows, honest_day, rows_per_day
 
-__all__ = ["generate_chunks", "generate_days", "generate_table"]
+__all__ = ["generate_after", "generate_chunks", "generate_days", "generate_table"]
 
 #: Labels come after days whose logarithm is normal: half within 2.5 days, about one in twelve after more than 7.
 _LABEL_MEDIAN_DAYS: Final = 2.5
@@ -144,6 +146,37 @@ def generate_chunks(config: GeneratorConfig, chunk_rows: int = 131_072) -> Itera
             count -= whole
     if count:
         yield pd.concat(held, ignore_index=True)
+
+
+def generate_after(config: GeneratorConfig) -> Iterator[pd.DataFrame]:
+    """What happens after a table: the same customers go on paying at the same merchants.
+
+    Period after period as long as the table's, with purchases and frauds of its own, until the calendar of the
+    generator ends. Trips come back with each period.
+
+    Parameters
+    ----------
+    config
+        Of the table.
+
+    Yields
+    ------
+    Canonical tables of a day each, in order of ``timestamp``; numbers of transactions go on after the table's.
+    """
+    before = make_world(config)
+    # Who joins in the course of the table has joined.
+    customers = replace(before.customers, joined=np.zeros_like(before.customers.joined))
+    number = config.rows
+    start, length = config.start, timedelta(days=config.days)
+    while (start := start + length) + length <= LATEST:
+        period = (start - config.start).days // config.days
+        world = replace(
+            before, config=replace(config, seed=(config.seed + period) % 2**63, start=start), customers=customers
+        )
+        for day, rows in enumerate(generate_days(world)):
+            if len(rows.time):
+                yield _canonical(world, day, rows, number)
+                number += len(rows.time)
 
 
 def generate_table(rows: int = 10_000, *, fraud_rate: float = 0.03, seed: int = 0) -> pd.DataFrame:

@@ -1,0 +1,128 @@
+"""Drift as the page shows it: what has drifted, how it moved, and what it did to the score. Knows no Streamlit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from bentos.core.drift import SCORE, DriftPart, DriftState, DriftWindow
+from bentos.core.records import KeptPrediction
+from dashboard.prometheus import Prometheus
+
+__all__ = ["distributions", "drifted", "from_moments", "from_prometheus", "moved_the_score", "table"]
+
+#: How far back Prometheus is asked for an index of a window, in minutes.
+_MINUTES: dict[DriftWindow, int] = {"hour": 2 * 1440, "day": 14 * 1440, "week": 42 * 1440}
+
+
+def table(state: DriftState, window: DriftWindow) -> pd.DataFrame:
+    """Name, index, limit, index as a multiple of the limit, and share without a value; the farthest first."""
+    rows = [
+        {
+            "feature": part.name,
+            "psi": part.windows[window].psi,
+            "limit": part.limit,
+            "of limit": _of_limit(part, part.windows[window].psi),
+            "missing": part.windows[window].missing,
+        }
+        for part in state.parts
+    ]
+    columns = ["feature", "psi", "limit", "of limit", "missing"]
+    frame = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[1:], "float64"))
+    return frame.sort_values("of limit", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def drifted(state: DriftState, window: DriftWindow) -> list[DriftPart]:
+    """What lies over its limit, the farthest first."""
+    found = table(state, window)
+    parts = {part.name: part for part in state.parts}
+    return [parts[name] for name in found.loc[found["of limit"] > 1, "feature"]]
+
+
+def _of_limit(part: DriftPart, psi: float | None) -> float | None:
+    return None if psi is None else psi / part.limit
+
+
+def distributions(part: DriftPart, window: DriftWindow) -> pd.DataFrame:
+    """Shares of each bin in training and now: ``bin`` in words, ``place`` in order, ``of``, ``share``."""
+    bounds = [f"{edge:,.4g}" for edge in part.edges]
+    between = [f"{low} – {high}" for low, high in pairwise(bounds)]
+    names = [f"≤ {bounds[0]}", *between, f"> {bounds[-1]}"] if bounds else ["all"]
+    sides = {"training": part.training, "now": part.windows[window].counts}
+    rows = [
+        {"bin": name, "place": place, "of": side, "share": count / max(1, sum(counts))}
+        for side, counts in sides.items()
+        for place, (name, count) in enumerate(zip(names, counts, strict=True))
+    ]
+    return pd.DataFrame(rows)
+
+
+def from_moments(state: DriftState) -> pd.DataFrame:
+    """How indices moved, as multiples of their limits, by what the server counted: ``time``, then a column each."""
+    parts = {part.name: part for part in state.parts}
+    rows: list[dict[str, datetime | float | None]] = [
+        {"time": moment.end, **{name: _of_limit(parts[name], psi) for name, psi in moment.psi.items()}}
+        for moment in state.moments
+    ]
+    return pd.DataFrame(rows, columns=["time", *parts])
+
+
+def from_prometheus(
+    url: str, timeout_seconds: float, state: DriftState, window: DriftWindow, now: datetime | None = None
+) -> pd.DataFrame:
+    """The same from Prometheus, the mean over all replicas that answer customers.
+
+    Raises
+    ------
+    Unavailable
+        When Prometheus does not answer, or not as it should.
+    """
+    of = f'window="{window}",model_version="{state.model.version}",role="champion"'
+    with Prometheus(url, timeout_seconds, _MINUTES[window], now) as prometheus:
+        features = prometheus.series(f"avg by (feature) (fraud_feature_psi{{{of}}})")
+        scores = prometheus.series(f"avg(fraud_score_psi{{{of}}})")
+    found = {series.labels.get("feature", ""): series.points for series in features}
+    if scores:
+        found[SCORE] = scores[0].points
+    limits = {part.name: part.limit for part in state.parts}
+    frame = pd.DataFrame({name: pd.Series(found.get(name, {}), dtype="float64") / limits[name] for name in limits})
+    frame.insert(0, "time", pd.to_datetime(frame.index.to_numpy(dtype="float64"), unit="s", utc=True))
+    return frame.sort_values("time").reset_index(drop=True)
+
+
+def moved_the_score(state: DriftState, kept: Sequence[KeptPrediction]) -> pd.DataFrame:
+    """By how much each feature's drift moved the mean score of some predictions.
+
+    Predictions are weighted so that the feature is distributed over its bins as in training; what the mean score then
+    lacks is the feature's doing, and that of whatever goes along with it (correction of covariate shift by density
+    ratios: Shimodaira 2000, doi:10.1016/S0378-3758(00)00115-4). Effects of features that go together are shared, so
+    they do not add up. Bins of training that nobody falls into now cannot be weighted, and are left out.
+
+    Returns
+    -------
+    DataFrame
+        ``feature`` and ``effect`` on the mean score, the largest first; empty without feature rows of this model.
+    """
+    rows = [item for item in kept if item.features is not None and item.model.version == state.model.version]
+    columns = ["feature", "effect"]
+    if not rows:
+        return pd.DataFrame(columns=columns)
+    scores = np.array([item.score for item in rows])
+    effects = []
+    for part in state.parts:
+        if part.name == SCORE:
+            continue
+        values = np.array([(item.features or {})[part.name] for item in rows])
+        bins = np.searchsorted(np.asarray(part.edges), values)
+        training = np.asarray(part.training, dtype=np.float64)
+        now = np.bincount(bins, minlength=training.size)
+        weights = training[bins] / now[bins]
+        total = weights.sum()
+        effect = scores.mean() - (weights @ scores) / total if total > 0 else np.nan
+        effects.append({"feature": part.name, "effect": effect})
+    frame = pd.DataFrame(effects, columns=columns).dropna()
+    return frame.sort_values("effect", key=np.abs, ascending=False, kind="stable").reset_index(drop=True)

@@ -1,0 +1,256 @@
+"""Write the API reference from what the service itself says of its interfaces.
+
+``python scripts/api_reference.py`` writes ``docs/api/openapi.json`` (the document of ``/docs``), ``http.md`` from it,
+and ``grpc.md`` from the comments of the .proto files; ``--check`` only says what is out of date.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from google.protobuf.descriptor_pb2 import (
+    DescriptorProto,
+    EnumDescriptorProto,
+    FieldDescriptorProto,
+    FileDescriptorProto,
+    FileDescriptorSet,
+    ServiceDescriptorProto,
+)
+
+__all__ = ["documents", "main"]
+
+ROOT: Final = Path(__file__).parents[1]
+FOLDER: Final = ROOT / "docs" / "api"
+_PROTOS: Final = ROOT / "bentos" / "protos"
+_FILES: Final = ("fraud/v1/fraud.proto", "fraud/v1/shadow.proto", "inference/inference.proto")
+_MADE: Final = "<!-- made by scripts/api_reference.py -->"
+#: Numbers of the fields that hold messages, services and so on, in paths of comments (descriptor.proto).
+_MESSAGES, _ENUMS, _SERVICES, _MEMBERS = 4, 5, 6, 2
+_NESTED: Final = 3
+_SCALARS: Final = {
+    value.number: value.name.removeprefix("TYPE_").lower()
+    for value in FieldDescriptorProto.Type.DESCRIPTOR.values  # type: ignore[attr-defined]
+}
+
+
+def documents() -> dict[str, str]:
+    """Name to content of each file."""
+    openapi = _openapi()
+    return {
+        "openapi.json": json.dumps(openapi, indent=1, ensure_ascii=False) + "\n",
+        "http.md": "\n".join(_http(openapi)) + "\n",
+        "grpc.md": "\n".join(_grpc()) + "\n",
+    }
+
+
+def _openapi() -> dict[str, Any]:
+    from bentos.fraud.service import FraudDetector
+
+    document: dict[str, Any] = json.loads(json.dumps(FraudDetector.openapi_spec.asdict()))
+    # Of the bento that is served.
+    document["info"]["version"] = "1"
+    return document
+
+
+def _http(document: Mapping[str, Any]) -> Iterator[str]:
+    schemas = document["components"]["schemas"]
+    yield f"# HTTP\n\n{_MADE}\n"
+    yield f"{document['info']['description']}"
+    yield "As a document for tools: [openapi.json](openapi.json); a running service shows it at `/docs`."
+    yield "Deadlines, errors and the Open Inference Protocol: [serving.md](../serving.md).\n"
+    for path, operations in sorted(document["paths"].items()):
+        for method, operation in operations.items():
+            yield from _operation(method.upper(), path, operation)
+    yield "## Schemas\n"
+    for name, schema in sorted(schemas.items()):
+        yield from _schema(name, schema)
+
+
+def _operation(method: str, path: str, operation: Mapping[str, Any]) -> Iterator[str]:
+    yield f"## {method} {path}\n"
+    yield f"{_line(operation.get('summary') or operation.get('description', ''))}\n"
+    parameters = operation.get("parameters", [])
+    if parameters:
+        yield "| parameter | in | type | meaning |\n|---|---|---|---|"
+        for one in parameters:
+            required = ", required" if one.get("required") else ""
+            text = _line(one.get("description"))
+            yield f"| `{one['name']}` | {one['in']}{required} | {_type(one['schema'])} | {text} |"
+        yield ""
+    for kind, content in operation.get("requestBody", {}).get("content", {}).items():
+        yield f"Body, `{kind}`: {_type(content.get('schema', {}))}\n"
+        yield from _fields(content.get("schema", {}))
+    yield "| status | answer |\n|---|---|"
+    for status, response in sorted(operation["responses"].items()):
+        kinds = ", ".join(_type(content.get("schema", {})) for content in response.get("content", {}).values())
+        yield f"| {status} | {_line(response.get('description'))}{f': {kinds}' if kinds else ''} |"
+    yield ""
+    for status, response in operation["responses"].items():
+        for content in response.get("content", {}).values():
+            if status.startswith("2") and "properties" in content.get("schema", {}):
+                yield from _fields(content["schema"])
+
+
+def _schema(name: str, schema: Mapping[str, Any]) -> Iterator[str]:
+    yield f"### {name}\n"
+    if schema.get("description"):
+        yield f"{_line(schema['description'])}\n"
+    if "enum" in schema:
+        yield f"One of {_type(schema)}\n"
+    yield from _fields(schema)
+
+
+def _fields(schema: Mapping[str, Any]) -> Iterator[str]:
+    if not schema.get("properties"):
+        return
+    required = schema.get("required", ())
+    yield "| field | type | meaning |\n|---|---|---|"
+    for name, member in schema["properties"].items():
+        mark = "" if name in required else " (optional)"
+        yield f"| `{name}`{mark} | {_type(member)} | {_line(member.get('description'))} |"
+    yield ""
+    for name, member in schema["properties"].items():
+        for inner in _objects(member):
+            yield f"Of `{name}`:\n"
+            yield from _fields(inner)
+
+
+def _objects(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Objects within a field that have no name of their own: of a list, of a map, one of several."""
+    if "properties" in schema:
+        yield schema
+        return
+    inner = [*schema.get("anyOf", ()), schema.get("items", {}), schema.get("additionalProperties", {})]
+    for one in inner:
+        if isinstance(one, dict) and one:
+            yield from _objects(one)
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    for join in ("anyOf", "oneOf", "allOf"):
+        if join in schema:
+            return " or ".join(dict.fromkeys(_type(one) for one in schema[join]))
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if schema.get("type") == "array":
+        return f"list of {_type(schema.get('items', {}))}"
+    kind = schema.get("type", "object" if "properties" in schema else "any")
+    limits = [f"{word} {schema[key]:,}" for key, word in (("minimum", "≥"), ("maximum", "≤")) if key in schema]
+    text = schema.get("title", kind) if kind == "object" and "properties" in schema else kind
+    return f"{text} {', '.join(limits)}".strip() + (f", {schema['format']}" if "format" in schema else "")
+
+
+def _line(text: str | None) -> str:
+    return " ".join((text or "").split()).replace("|", "\\|")
+
+
+def _grpc() -> Iterator[str]:
+    yield f"# gRPC\n\n{_MADE}\n"
+    yield "Port 3001, with `grpc.health.v1` and reflection. Statuses and their details:"
+    yield "[serving.md](../serving.md#errors).\n"
+    for file in _described().file:
+        if file.name in _FILES:
+            yield from _file(file)
+
+
+def _described() -> FileDescriptorSet:
+    with tempfile.TemporaryDirectory(prefix="fraud-protos-") as folder:
+        target = Path(folder) / "set"
+        command = [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={_PROTOS}", "--include_source_info"]
+        subprocess.run(  # noqa: S603 - our own files
+            [*command, f"--descriptor_set_out={target}", *_FILES], check=True, cwd=_PROTOS
+        )
+        return FileDescriptorSet.FromString(target.read_bytes())
+
+
+def _file(file: FileDescriptorProto) -> Iterator[str]:
+    comments = {
+        tuple(place.path): _line(place.leading_comments or place.trailing_comments)
+        for place in file.source_code_info.location
+    }
+    yield f"## {file.package}\n\n[{file.name}](../../bentos/protos/{file.name})\n"
+    for number, service in enumerate(file.service):
+        yield from _service(service, (_SERVICES, number), comments)
+    for number, message in enumerate(file.message_type):
+        yield from _message(message, message.name, (_MESSAGES, number), comments)
+    for number, enum in enumerate(file.enum_type):
+        yield from _enum(enum, (_ENUMS, number), comments)
+
+
+def _service(
+    service: ServiceDescriptorProto, path: tuple[int, ...], comments: Mapping[tuple[int, ...], str]
+) -> Iterator[str]:
+    yield f"### {service.name}\n"
+    if comments.get(path):
+        yield f"{comments[path]}\n"
+    yield "| call | takes | answers | |\n|---|---|---|---|"
+    for number, method in enumerate(service.method):
+        text = comments.get((*path, _MEMBERS, number), "")
+        yield f"| {method.name} | {_short(method.input_type)} | {_short(method.output_type)} | {text} |"
+    yield ""
+
+
+def _message(
+    message: DescriptorProto, name: str, path: tuple[int, ...], comments: Mapping[tuple[int, ...], str]
+) -> Iterator[str]:
+    yield f"### {name}\n"
+    if comments.get(path):
+        yield f"{comments[path]}\n"
+    if message.field:
+        yield "| field | type | meaning |\n|---|---|---|"
+        for number, member in enumerate(message.field):
+            kind = _short(member.type_name) if member.type_name else _SCALARS[member.type]
+            repeated = "repeated " if member.label == FieldDescriptorProto.LABEL_REPEATED else ""
+            optional = " (optional)" if member.proto3_optional else ""
+            text = comments.get((*path, _MEMBERS, number), "")
+            yield f"| `{member.name}`{optional} | {repeated}{kind} | {text} |"
+        yield ""
+    for number, nested in enumerate(message.nested_type):
+        if not nested.options.map_entry:
+            yield from _message(nested, f"{name}.{nested.name}", (*path, _NESTED, number), comments)
+
+
+def _enum(enum: EnumDescriptorProto, path: tuple[int, ...], comments: Mapping[tuple[int, ...], str]) -> Iterator[str]:
+    yield f"### {enum.name}\n"
+    if comments.get(path):
+        yield f"{comments[path]}\n"
+    yield "| value | number | meaning |\n|---|---|---|"
+    for number, value in enumerate(enum.value):
+        yield f"| `{value.name}` | {value.number} | {comments.get((*path, _MEMBERS, number), '')} |"
+    yield ""
+
+
+def _short(name: str) -> str:
+    """A type's name within its package."""
+    for package in (".fraud.v1.", ".inference."):
+        name = name.removeprefix(package)
+    return name.removeprefix(".")
+
+
+def main(arguments: list[str]) -> int:
+    """Write the files, or with ``--check`` only compare; returns the exit code."""
+    made = documents()
+    old = [name for name, text in made.items() if not (FOLDER / name).is_file() or (FOLDER / name).read_text() != text]
+    if "--check" in arguments:
+        if old:
+            print(f"out of date: {', '.join(old)}; run python scripts/api_reference.py")
+        return 1 if old else 0
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name in old:
+        (FOLDER / name).write_text(made[name], encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,154 @@
+"""Drift as the page computes and shows it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import numpy as np
+import pytest
+
+from bentos.core.answers import ModelVersion
+from bentos.core.drift import DriftMoment, DriftPart, DriftState, PartInWindow
+from bentos.core.features import FEATURE_NAMES
+from bentos.core.records import KeptPrediction
+from dashboard.drift import distributions, drifted, from_moments, from_prometheus, moved_the_score, table
+from dashboard.traffic import from_prometheus as traffic_from_prometheus
+from tests.dashboard.conftest import open_page, texts
+from tests.dashboard.lively import PAYMENTS, Lively
+from tests.ports import free_port
+from tests.waiting import eventually
+
+MODEL = ModelVersion(name="m", version="1")
+NOON = datetime(2026, 5, 30, 12, tzinfo=UTC)
+
+
+def _part(name: str, training: tuple[int, int], now: tuple[int, int], psi: float | None, limit: float) -> DriftPart:
+    window = PartInWindow(counts=now, psi=psi, missing=None)
+    return DriftPart(
+        name=name,
+        edges=(10.0,),
+        training=training,
+        limit=limit,
+        windows={"hour": window, "day": window, "week": window},
+    )
+
+
+STATE = DriftState(
+    model=MODEL,
+    counted=True,
+    minimum_rows=50,
+    rows={"hour": 100, "day": 100, "week": 100},
+    parts=(
+        _part("score", (50, 50), (50, 50), 0.0, 0.05),
+        _part("amount", (80, 20), (40, 60), 0.7, 0.35),
+        _part("distance_km", (50, 50), (40, 60), 0.04, 0.01),
+        _part("hour", (50, 50), (50, 50), None, 0.05),
+    ),
+    moments=(DriftMoment(start=NOON, end=NOON + timedelta(minutes=10), rows=100, psi={"score": 0.1, "amount": 0.7}),),
+)
+
+
+def _kept(amount: float, distance: float, score: float, version: str = "1") -> KeptPrediction:
+    return KeptPrediction(
+        transaction_id="t",
+        customer_id="c",
+        merchant_id="m",
+        merchant_category="x",
+        amount=amount,
+        timestamp=NOON,
+        score=score,
+        raw_score=score,
+        decision="approve",
+        model=ModelVersion(name="m", version=version),
+        role="champion",
+        degraded=(),
+        reasons=None,
+        features={"amount": amount, "distance_km": distance, "hour": 12.0},
+        label=None,
+        claim=None,
+        created_at=NOON,
+    )
+
+
+def test_the_farthest_beyond_its_limit_comes_first() -> None:
+    assert table(STATE, "hour")["feature"].tolist() == ["distance_km", "amount", "score", "hour"]
+    assert [part.name for part in drifted(STATE, "hour")] == ["distance_km", "amount"]
+
+
+def test_distributions_are_shares_of_each_side() -> None:
+    frame = distributions(STATE.parts[1], "day")
+    assert frame[["of", "bin", "share"]].to_numpy().tolist() == [
+        ["training", "≤ 10", 0.8],
+        ["training", "> 10", 0.2],
+        ["now", "≤ 10", 0.4],
+        ["now", "> 10", 0.6],
+    ]
+
+
+def test_moments_are_multiples_of_limits() -> None:
+    frame = from_moments(STATE)
+    assert frame["time"].tolist() == [NOON + timedelta(minutes=10)]
+    assert frame["score"].tolist() == pytest.approx([2.0])
+    assert frame["amount"].tolist() == pytest.approx([2.0])
+
+
+def test_what_moved_the_score_is_what_it_depends_on() -> None:
+    # The score is 0.5 over an amount of 10 and 0.1 below; 60 of 100 lie over it, 20 of 100 did in training. Distance
+    # has drifted as well, and the score does not know it.
+    rng = np.random.default_rng(0)
+    large = np.arange(1000) < 600
+    kept = [
+        _kept(20.0 if one else 5.0, 20.0 if far else 5.0, 0.5 if one else 0.1)
+        for one, far in zip(large, rng.permutation(large), strict=True)
+    ]
+    found = moved_the_score(STATE, [*kept, _kept(1.0, 1.0, 0.9, version="other")]).set_index("feature")["effect"]
+    assert found.index[0] == "amount"
+    assert found["amount"] == pytest.approx((0.6 - 0.2) * 0.4)
+    assert abs(found["distance_km"]) < 0.01
+    # Nobody falls into one of its bins now: the other is all there is.
+    assert found["hour"] == pytest.approx(0.0)
+    assert moved_the_score(STATE, []).empty
+
+
+def test_prometheus_tells_the_indices_of_the_service(lively: Lively) -> None:
+    state = DriftState.model_validate(httpx.get(f"{lively.url}/drift", trust_env=False, timeout=60).json())
+    frame = from_prometheus(lively.prometheus.url, 30, state, "hour")
+    amount = next(part for part in state.parts if part.name == "amount")
+    psi = amount.windows["hour"].psi
+    assert psi is not None
+    assert frame["amount"].dropna().iloc[-1] == pytest.approx(psi / amount.limit)
+    assert frame["score"].notna().any()
+    assert set(frame.columns) == {"time", "score", *FEATURE_NAMES}
+    # The overview asks the same server. A rate needs two scrapes.
+    eventually(lambda: traffic_from_prometheus(lively.prometheus.url, 30, minutes=5)["approve"].notna().any())
+
+
+def test_the_page_names_what_has_drifted(lively: Lively, dashboard_settings: pytest.MonkeyPatch) -> None:
+    dashboard_settings.setenv("FRAUD_DASHBOARD_SERVICE_URL", lively.url)
+    test = open_page("drift")
+    assert not test.error, texts(test.error)
+    said = texts(test.warning).replace("\\", "")
+    assert "Drifted:" in said
+    assert "amount (" in said
+    assert f"{PAYMENTS} payments" in said
+    assert "FRAUD_DASHBOARD_PROMETHEUS_URL" in texts(test.caption)
+    (frame,) = [one.value for one in test.dataframe if "psi" in one.value.columns]
+    assert set(frame["feature"]) == {"score", *FEATURE_NAMES}
+    assert "newest 240 kept predictions" in texts(test.caption)
+    test.selectbox(key="drift_feature").select("amount").run()
+    test.segmented_control(key="drift_window").set_value("week").run()
+    assert not test.exception
+
+    dashboard_settings.setenv("FRAUD_DASHBOARD_PROMETHEUS_URL", lively.prometheus.url)
+    test = open_page("drift")
+    assert not test.error, texts(test.error)
+    assert "From Prometheus" in texts(test.caption)
+
+
+def test_a_prometheus_that_is_down_leaves_the_rest(lively: Lively, dashboard_settings: pytest.MonkeyPatch) -> None:
+    dashboard_settings.setenv("FRAUD_DASHBOARD_SERVICE_URL", lively.url)
+    dashboard_settings.setenv("FRAUD_DASHBOARD_PROMETHEUS_URL", f"http://127.0.0.1:{free_port()}")
+    test = open_page("drift")
+    assert "FRAUD_DASHBOARD_PROMETHEUS_URL" in texts(test.error).replace("\\", "")
+    assert "Drifted:" in texts(test.warning)
