@@ -61,9 +61,8 @@ def _openapi() -> dict[str, Any]:
 def _http(document: Mapping[str, Any]) -> Iterator[str]:
     schemas = document["components"]["schemas"]
     yield f"# HTTP\n\n{_MADE}\n"
-    yield f"{document['info']['description']}"
-    yield "As a document for tools: [openapi.json](openapi.json); a running service shows it at `/docs`."
-    yield "Deadlines, errors and the Open Inference Protocol: [serving.md](../serving.md).\n"
+    yield f"{document['info']['description']} As a document for tools: [openapi.json](openapi.json); a running service"
+    yield "shows it at `/docs`. Deadlines, errors and the Open Inference Protocol: [serving.md](../serving.md).\n"
     for path, operations in sorted(document["paths"].items()):
         for method, operation in operations.items():
             yield from _operation(method.upper(), path, operation)
@@ -87,7 +86,7 @@ def _operation(method: str, path: str, operation: Mapping[str, Any]) -> Iterator
         yield f"Body, `{kind}`: {_type(content.get('schema', {}))}\n"
         yield from _fields(content.get("schema", {}))
     yield "| status | answer |\n|---|---|"
-    for status, response in sorted(operation["responses"].items()):
+    for status, response in operation["responses"].items():
         kinds = ", ".join(_type(content.get("schema", {})) for content in response.get("content", {}).values())
         yield f"| {status} | {_line(response.get('description'))}{f': {kinds}' if kinds else ''} |"
     yield ""
@@ -115,21 +114,6 @@ def _fields(schema: Mapping[str, Any]) -> Iterator[str]:
         mark = "" if name in required else " (optional)"
         yield f"| `{name}`{mark} | {_type(member)} | {_line(member.get('description'))} |"
     yield ""
-    for name, member in schema["properties"].items():
-        for inner in _objects(member):
-            yield f"Of `{name}`:\n"
-            yield from _fields(inner)
-
-
-def _objects(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Objects within a field that have no name of their own: of a list, of a map, one of several."""
-    if "properties" in schema:
-        yield schema
-        return
-    inner = [*schema.get("anyOf", ()), schema.get("items", {}), schema.get("additionalProperties", {})]
-    for one in inner:
-        if isinstance(one, dict) and one:
-            yield from _objects(one)
 
 
 def _type(schema: Mapping[str, Any]) -> str:
