@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +15,7 @@ from typing import Any, Final
 
 import yaml
 
-from bentos.core.errors import ConfigError, NotFound, Unavailable
+from bentos.core.errors import ConfigError, Conflict, NotFound, Unavailable
 
 __all__ = ["CHART", "Helm", "Revision"]
 
@@ -131,17 +133,28 @@ class Helm:
         return found
 
     def upgrade(
-        self, release: str, chart: str, values: Mapping[str, Any], description: str, *, overrule: bool = False
+        self,
+        release: str,
+        chart: str,
+        values: Mapping[str, Any],
+        description: str,
+        after: int,
+        *,
+        overrule: bool = False,
     ) -> None:
         """Make a revision with a description, which changes these values and leaves all others.
 
         Parameters
         ----------
+        after
+            The last revision, by which this one was decided on.
         overrule
             Whether what somebody patched past Helm is set back as well. Helm 4 needs to be told.
 
         Raises
         ------
+        Conflict
+            There is a later revision meanwhile.
         ConfigError
             When it fails. There may be a failed revision then.
         """
@@ -149,13 +162,20 @@ class Helm:
         arguments += ["--description", description]
         if overrule and not self._run("version", "--template", "{{.Version}}").startswith("v3"):
             arguments += ["--server-side=true", "--force-conflicts"]
-        self._run(*arguments, text=json.dumps(values))
+        # Helm inherits the lock: who called it may be killed, and whoever comes next waits until this Helm has ended.
+        place = Path(tempfile.gettempdir()) / f"fraud-helm-{self.namespace}-{release}.lock"
+        with place.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            last = self.last_revision(release)
+            if last.number != after:
+                raise Conflict(f"release {release!r} is at revision {last.number} already, and {after} was expected")
+            self._run(*arguments, text=json.dumps(values), inherited=(lock.fileno(),))
 
     def roll_back(self, release: str, revision: int) -> None:
         """Make a revision that is as an earlier one: what frees a release whose upgrade was killed."""
         self._run("rollback", release, str(revision))
 
-    def _run(self, *arguments: str, text: str | None = None) -> str:
+    def _run(self, *arguments: str, text: str | None = None, inherited: tuple[int, ...] = ()) -> str:
         helm = shutil.which("helm")
         if helm is None:
             raise ConfigError("helm is not on PATH: install Helm 3.14 or 4, which changes the release")
@@ -172,6 +192,7 @@ class Helm:
                 check=False,
                 # Ctrl-C ends who waits; Helm, ended in the middle, would leave the release pending.
                 start_new_session=True,
+                pass_fds=inherited,
             )
         except subprocess.TimeoutExpired as error:
             raise Unavailable(f"helm {arguments[0]} did not end within {_SECONDS} s") from error

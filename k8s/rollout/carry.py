@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from bentos.core.errors import ConfigError, NotFound
+from bentos.core.errors import ConfigError, Conflict, NotFound
 from k8s.helm import Helm, Revision
 from k8s.rollout.intents import fulfilled, values_of
 from k8s.rollout.objects import ReleaseObjects, SideName
@@ -69,13 +69,9 @@ class Carrier:
     def _make(self, rollout: Rollout, intent: Intent, last: Revision, now: datetime) -> Rollout:
         emergency = intent.kind == "roll_back"
         if last.number != intent.after_revision and not emergency:
-            if not _same(values_of(rollout, intent), self.helm.values(self.objects.release)):
-                told = f"revision {last.number} ({last.status}: {last.description}) came in between"
-                return _stopped(rollout, f"{told}; `rollout resume` goes on from it", now)
-            if last.status == "deployed":
-                # What was wanted is there, whoever made it.
-                adopted = intent.model_copy(update={"description": last.description})
-                return rollout.model_copy(update={"intent": adopted})
+            between = self._between(rollout, intent, last, now)
+            if between is not None:
+                return between
         if self._failed_at and (now - self._failed_at).total_seconds() < _AGAIN_SECONDS:
             return rollout
         try:
@@ -84,8 +80,11 @@ class Carrier:
                 self.chart,
                 values_of(rollout, intent),
                 intent.description,
+                last.number,
                 overrule=emergency,
             )
+        except Conflict:
+            return rollout  # the next look sees which revision came
         except ConfigError as error:
             self._failed_at = now
             if emergency:
@@ -93,6 +92,16 @@ class Carrier:
             return _stopped(rollout, f"{error}; `rollout resume` tries again", now)
         self._failed_at = None
         return rollout
+
+    def _between(self, rollout: Rollout, intent: Intent, last: Revision, now: datetime) -> Rollout | None:
+        """After a revision that is not the intent's own; None when it failed to be what is wanted."""
+        if not _same(values_of(rollout, intent), self.helm.values(self.objects.release)):
+            told = f"revision {last.number} ({last.status}: {last.description}) came in between"
+            return _stopped(rollout, f"{told}; `rollout resume` goes on from it", now)
+        if last.status == "deployed":
+            # What was wanted is there, whoever made it.
+            return rollout.model_copy(update={"intent": intent.model_copy(update={"description": last.description})})
+        return None
 
     def _pending(self, rollout: Rollout, intent: Intent, last: Revision, now: datetime) -> Rollout:
         if now.timestamp() - last.updated < _STUCK_SECONDS:
