@@ -19,7 +19,7 @@ from k8s.rollout.evidence import Evidence
 from k8s.rollout.gates import judge
 from k8s.rollout.intents import differences, intended, onward
 from k8s.rollout.obey import obeyed
-from k8s.rollout.objects import ReleaseObjects
+from k8s.rollout.objects import ReleaseObjects, SideName
 from k8s.rollout.observer import Observed, Observer
 from k8s.rollout.record import Change, GateReading, Look, Rollout
 from k8s.rollout.state import ApiServer, Stored, find, replace
@@ -100,11 +100,8 @@ class Controller:
     def _watch_pods(self, stored: Stored) -> Stored:
         """Roll back at once when the challenger's pods cannot run."""
         rollout = _current(stored)
-        if rollout.phase in {"running", "paused"} and (rollout.stage != "none" or rollout.intent is not None):
-            side: Final = "challenger"
-        elif rollout.intent is not None and rollout.intent.kind == "promote":
-            side = "champion"  # type: ignore[misc]
-        else:
+        side = _watched(rollout)
+        if side is None:
             return stored
         found = pod_troubles(self.objects.pods(side), self.clock(), self.unready_seconds)
         if not found:
@@ -209,6 +206,13 @@ class Controller:
 def _current(stored: Stored) -> Rollout:
     assert stored.current is not None  # noqa: S101 - looked at before
     return stored.current
+
+
+def _watched(rollout: Rollout) -> SideName | None:
+    """Whose pods decide at the moment; None when no pods do."""
+    if rollout.phase in {"running", "paused"} and (rollout.stage != "none" or rollout.intent is not None):
+        return "challenger"
+    return "champion" if rollout.intent is not None and rollout.intent.kind == "promote" else None
 
 
 def _versioned(rollout: Rollout, observed: Observed) -> Rollout:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from k8s.rollout.carry import Carrier
-from k8s.rollout.intents import differences, intended
+from k8s.rollout.intents import differences, intended, onward
 from k8s.rollout.record import Change, Rollout
 from k8s.rollout.state import Command
 
@@ -57,7 +57,8 @@ def _resumed(rollout: Rollout, command: Command, now: datetime, carrier: Carrier
         return _noted(taken, command, now)
     if rollout.phase == "paused" and any(change.phase == "promoting" for change in rollout.changes):
         return intended(taken, "promote", _reason(command), now, by=command.by)
-    return intended(taken, "step", f"{_reason(command)}: the step begins anew", now, by=command.by)
+    kind, step = onward(taken) if taken.step_began is None else ("step", taken.step)
+    return intended(taken, kind, f"{_reason(command)}: the step begins anew", now, step=step, by=command.by)
 
 
 def _unpaused(rollout: Rollout, now: datetime) -> Rollout:

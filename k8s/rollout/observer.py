@@ -13,6 +13,7 @@ from k8s.rollout.counters import Snapshot, growth
 from k8s.rollout.evidence import BLOCK_SECONDS, Evidence
 from k8s.rollout.measured import Growth, Place, block, bounds, dropped, label_block, versions
 from k8s.rollout.objects import ReleaseObjects
+from k8s.rollout.parts import Block
 from k8s.rollout.reading import Labels, Prometheus
 from k8s.rollout.record import Rollout
 
@@ -140,7 +141,6 @@ class Observer:
         for number, (before, after) in enumerate(itertools.pairwise(looks), 1 - len(looks)):
             grown = growth(before, after)
             if grown is not None:
-                # The champion's counters alone were asked for, so the other side is empty.
-                seen = block(Place(number, 0, 1), grown, evidence.latency_bounds, evidence.score_bounds)
-                evidence = evidence.seen(seen)
+                seen = block(Place(number, 0, 0), grown, evidence.latency_bounds, evidence.score_bounds)
+                evidence = evidence.seen(Block(number, 0, 0, champion=seen.champion))
         return evidence
