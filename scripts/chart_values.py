@@ -27,7 +27,7 @@ from bentos.fraud.settings import ScoringSettings
 ROOT: Final = Path(__file__).parents[1]
 CHART: Final = ROOT / "helm" / "fraud-platform"
 TABLE: Final = ROOT / "docs" / "chart_values.md"
-SUBCHARTS: Final = ("scoring", "workers", "dashboard", "mlflow", "monitoring")
+SUBCHARTS: Final = ("scoring", "workers", "dashboard", "mlflow", "rollouts", "monitoring")
 
 #: Settings that follow from the chart's other values, or from where a pod has its files.
 OWNED_SETTINGS: Final = frozenset(

@@ -48,6 +48,7 @@ gather_context() { # folder
   mkdir "$1/src"
   cp pyproject.toml constraints.txt README.md "$1/src/"
   cp -r k8s/images "$1/images"
+  cp -r helm/fraud-platform "$1/chart"
   mkdir "$1/wheels"
   [ ! -d "${PIP_FIND_LINKS:-}" ] || cp "$PIP_FIND_LINKS"/torch-*.whl "$1/wheels/" 2>/dev/null || true
   local package

@@ -1,6 +1,7 @@
 # Training, tuning and the registry: `python -m training ...`, `mlflow server`, `python -m bentos.fraud records ...`.
 # scripts/images.sh gathers the context: this folder, and the sources under src.
 ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim
+ARG HELM_IMAGE=docker.io/alpine/helm:4
 
 FROM ${PYTHON_IMAGE} AS root
 COPY images/slim_root.sh /
@@ -22,7 +23,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
       exit 1; fi
 COPY images/requirements.py /build/
 COPY src/pyproject.toml /src/
-RUN --mount=type=cache,target=/root/.cache/pip python3 /build/requirements.py /src/pyproject.toml serve train > /build/requirements.txt \
+RUN --mount=type=cache,target=/root/.cache/pip python3 /build/requirements.py /src/pyproject.toml serve train k8s > /build/requirements.txt \
  && /build/install_layer.sh workers --constraint /src/constraints.txt --requirement /build/requirements.txt
 
 FROM ${PYTHON_IMAGE} AS code
@@ -37,6 +38,8 @@ RUN mkdir -p /layers/state/var/lib/fraud \
  && /build/build_wheel.sh /layers/code/opt/fraud \
  && /build/compile_code.sh /layers/code
 
+FROM ${HELM_IMAGE} AS helm
+
 FROM scratch
 COPY --from=root / /
 COPY --from=packages /layers/common/ /
@@ -45,6 +48,9 @@ COPY --from=packages /layers/torch/ /
 COPY --from=packages /layers/workers/ /
 COPY --from=code --chown=10001:10001 /layers/state/var/lib/fraud/ /var/lib/fraud/
 COPY --from=code /layers/code/ /
+# The controller of rollouts changes its release with both.
+COPY --from=helm /usr/bin/helm /usr/local/bin/helm
+COPY chart /opt/fraud/helm/fraud-platform
 # Nothing is written but FRAUD_HOME and /tmp.
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONPATH=/opt/fraud PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \

@@ -14,8 +14,8 @@ GateName: TypeAlias = Literal[
 GATE_NAMES: tuple[GateName, ...] = get_args(GateName)
 #: Need no labels, and traffic on both sides.
 SERVICE_GATES: tuple[GateName, ...] = ("errors", "latency", "scores", "alerts", "degraded")
-#: Need pairs, which the shadow stage makes.
-SHADOW_GATES: tuple[GateName, ...] = (*SERVICE_GATES, "score_difference")
+#: What pairs and copies can show. A copy is no request of a customer: it has no latency of its own, and no defaults.
+SHADOW_GATES: tuple[GateName, ...] = ("errors", "scores", "alerts", "score_difference")
 #: Need labels, which arrive days later.
 LABEL_GATES: tuple[GateName, ...] = ("precision", "recall", "cost")
 

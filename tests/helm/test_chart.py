@@ -100,6 +100,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         },
         "scoring": {"champion": {"tag": "7", "artifact": "7"}, "artifacts": {"existingClaim": "artifacts"}},
     },
+    "rollouts": {"rollouts": {"enabled": True, "apiServers": [{"cidr": "10.0.0.1/32", "port": 6443}]}},
     "no policies": {"global": {"networkPolicy": {"enabled": False}}},
 }
 KINDS = (*GATEWAY_KINDS, "keda.sh/v1alpha1")
@@ -171,7 +172,8 @@ def _check_restricted(objects: list[dict[str, Any]]) -> None:
     seen = 0
     for owner, spec in pods(objects):
         seen += 1
-        assert spec["automountServiceAccountToken"] is False, owner
+        # Only the controller of rollouts talks to the cluster.
+        assert spec["automountServiceAccountToken"] is (owner == "fraud-rollouts"), owner
         assert accounts[spec["serviceAccountName"]]["automountServiceAccountToken"] is False, owner
         security = spec["securityContext"]
         assert security["runAsNonRoot"] is True
@@ -225,7 +227,7 @@ def test_schemas_are_closed() -> None:
             found += open_objects(item, f"{place}.{name}")
         return found
 
-    parts = {"dashboard", "mlflow", "monitoring", "scoring", "workers"}
+    parts = {"dashboard", "mlflow", "monitoring", "rollouts", "scoring", "workers"}
     parent = open_objects(json.loads((CHART / "values.schema.json").read_text()), "")
     # Subcharts look at their own.
     assert set(parent) == {f".{part}" for part in parts}

@@ -154,6 +154,18 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"global": {"queue": {"broker": "external"}}},
         "global.queue.broker=external needs global.queue.existingSecret",
     ),
+    "rollouts that cannot call the cluster": (
+        {"rollouts": {"enabled": True}},
+        "rollouts.enabled=true, and no network policy lets its controller call the cluster's API",
+    ),
+    "rollouts without counters": (
+        {
+            "rollouts": {"enabled": True, "apiServers": [{"cidr": "10.0.0.1/32", "port": 6443}]},
+            "monitoring": {"enabled": False},
+            "dashboard": {"prometheusUrl": "none"},
+        },
+        "rollouts.enabled=true judges by counters: set rollouts.prometheusUrl",
+    ),
     "broker without workers": (
         {"global": {"queue": {"broker": "external", "existingSecret": "queue"}}},
         "global.queue.broker without workers: nobody would do batch jobs",

@@ -283,6 +283,27 @@ def test_every_address_in_the_environment_is_a_service_and_a_flow() -> None:
     assert not allows(objects, _labels(objects, "fraud-mlflow"), _labels(objects, "fraud-scoring"), 3000)
 
 
+def test_the_controller_of_rollouts_is_asked_for_and_reaches_what_it_needs() -> None:
+    assert not [item for item in render() if item["metadata"]["name"].startswith("fraud-rollouts")]
+    values = {"rollouts": {"enabled": True, "apiServers": [{"cidr": "10.0.0.1/32", "port": 6443}]}}
+    objects = render(values)
+    controller, prometheus = _labels(objects, "fraud-rollouts"), _labels(objects, "fraud-prometheus")
+    assert allows(objects, controller, prometheus, 9090)
+    assert allows(objects, prometheus, controller, 8000)
+    assert not allows(objects, controller, _labels(objects, "fraud-scoring"), 3000)
+    api = find(objects, "NetworkPolicy", "fraud-rollouts-api")["spec"]
+    assert api["podSelector"]["matchLabels"].items() <= controller.items()
+    assert api["egress"][0]["to"] == [{"ipBlock": {"cidr": "10.0.0.1/32"}}]
+    container = _container(objects, "fraud-rollouts")
+    assert _environment(container)["FRAUD_ROLLOUT_PROMETHEUS"] == "http://fraud-prometheus:9090"
+    rules = find(objects, "Role", "fraud-rollouts")["rules"]
+    # Whatever the chart makes, Helm has to patch; nothing is allowed of what it does not make.
+    allowed = {resource for rule in rules for resource in rule["resources"] if "patch" in rule["verbs"]}
+    made = {f"{item['kind'].lower()}s".replace("ys", "ies") for item in objects if item["kind"] != "Pod"}
+    assert made <= allowed
+    assert not [rule for rule in rules if {"escalate", "bind", "*"} & set(rule["verbs"])]
+
+
 def _labels(objects: list[dict[str, Any]], owner: str) -> dict[str, str]:
     for item in objects:
         if item["metadata"]["name"] == owner and item["kind"] == "Pod":

@@ -10,6 +10,7 @@ import pytest
 from k8s.cluster import Cluster, connect
 from tests.k8s.api import kubeconfig
 from tests.k8s.rollout.controller.played import PlayedApi
+from tests.k8s.rollout.controller.world import World, make_world
 
 
 @pytest.fixture
@@ -22,3 +23,8 @@ def cluster(api: PlayedApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with api.serving() as address:
         monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path, address)))
         yield connect()
+
+
+@pytest.fixture
+def world(api: PlayedApi, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    return make_world(api, cluster.address, tmp_path, monkeypatch)

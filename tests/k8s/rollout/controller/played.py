@@ -53,6 +53,8 @@ class PlayedApi:
         split = urlsplit(address)
         path, query = split.path, parse_qs(split.query)
         self.before(method, path)
+        if path.startswith("/helm/"):
+            return 200, {}
         with self._lock:
             self.calls.append((method, path))
             if body is not None:
