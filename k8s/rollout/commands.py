@@ -183,9 +183,9 @@ def _asking(kind: CommandKind) -> Callable[[Command], Command]:
             return 0
 
         named: Any = ask
-        for option in (target_options, release_option, click.option("--why", default="", help="Kept in its history.")):
-            named = option(named)
-        named = rollout.command(name=kind)(named)
+        why = click.option("--why", default="", help="Kept in its history.")
+        for decorator in (target_options, release_option, why, rollout.command(name=kind)):
+            named = decorator(named)
         return named  # type: ignore[no-any-return]
 
     return decorated
