@@ -1,8 +1,8 @@
 #!/usr/bin/python3 -SE
 """Stands in for Helm where there is no cluster: revisions are one JSON file, $HELM_FILES/revisions.json.
 
-An upgrade is pending first, as Helm's are. What changes something tells $HELM_TOLD, an address, before it does anything,
-between the pending and the deployed revision, and at its end.
+An upgrade is pending first, as Helm's are. What changes something tells $HELM_TOLD, an address, before it does
+anything, between the pending and the deployed revision, and at its end.
 """
 
 import datetime
