@@ -35,7 +35,7 @@ _chart = click.option("--chart", default=str(CHART), help="The release's chart. 
 _required_release = click.option("--release", required=True, help="Name of the release.")
 
 
-def _prometheus(*, required: bool) -> Any:
+def _prometheus(*, required: bool) -> Callable[[Command], Command]:
     return click.option(
         "--prometheus",
         envvar="FRAUD_ROLLOUT_PROMETHEUS",
@@ -183,9 +183,10 @@ def _asking(kind: CommandKind) -> Callable[[Command], Command]:
             return 0
 
         named: Any = ask
-        for option in (target_options, release_option, click.option("--why", default="", help="Kept in its history.")):
-            named = option(named)
-        return rollout.command(name=kind)(named)  # type: ignore[no-any-return]
+        why = click.option("--why", default="", help="Kept in its history.")
+        for decorator in (target_options, release_option, why, rollout.command(name=kind)):
+            named = decorator(named)
+        return named  # type: ignore[no-any-return]
 
     return decorated
 

@@ -57,8 +57,11 @@ def _resumed(rollout: Rollout, command: Command, now: datetime, carrier: Carrier
         return _noted(taken, command, now)
     if rollout.phase == "paused" and any(change.phase == "promoting" for change in rollout.changes):
         return intended(taken, "promote", _reason(command), now, by=command.by)
-    kind, step = onward(taken) if taken.step_began is None else ("step", taken.step)
-    return intended(taken, kind, f"{_reason(command)}: the step begins anew", now, step=step, by=command.by)
+    reason = f"{_reason(command)}: the step begins anew"
+    if taken.step_began is not None:
+        return intended(taken, "step", reason, now, by=command.by)
+    kind, step = onward(taken)
+    return intended(taken, kind, reason, now, step=step, by=command.by)
 
 
 def _unpaused(rollout: Rollout, now: datetime) -> Rollout:

@@ -82,7 +82,9 @@ class Observer:
             return Observed(evidence, troubles=(str(error),))
         troubles = [text for text in (self.prometheus.skew(after.seconds, now.timestamp()),) if text]
         place = rollout.name, rollout.step, rollout.weight
-        before, earlier = (self._before, self._labels) if place == self._place else (None, {})
+        before, earlier = self._before, self._labels
+        if place != self._place:
+            before, earlier = None, {}
         self._before, self._labels, self._place = after, labels, place
         if not after.values:
             troubles.append(

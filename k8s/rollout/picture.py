@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from bentos.core.errors import ConfigError
 from k8s.rollout.record import Rollout
@@ -29,7 +29,8 @@ def draw(rollout: Rollout, path: Path) -> None:
     except ImportError as error:
         raise ConfigError("a picture needs matplotlib: pip install matplotlib, or use --output json") from error
     figure = Figure(figsize=(9, 5), layout="constrained")
-    weights, gates = figure.subplots(2, sharex=True, height_ratios=(1, 2))
+    axes: Any = figure.subplots(2, sharex=True, height_ratios=(1, 2))
+    weights, gates = axes
     times = [change.at for change in rollout.changes]
     weights.step(times, [change.weight for change in rollout.changes], where="post", color="#264653")
     weights.set_ylabel("weight, %")

@@ -1,8 +1,8 @@
 #!/usr/bin/python3 -SE
 """Stands in for Helm where there is no cluster: revisions are one JSON file, $HELM_FILES/revisions.json.
 
-An upgrade is pending first, as Helm's are. Each call tells $HELM_TOLD, an address, before it does anything, between the
-pending and the deployed revision, and at its end.
+An upgrade is pending first, as Helm's are. What changes something tells $HELM_TOLD, an address, before it does
+anything, between the pending and the deployed revision, and at its end.
 """
 
 import datetime
@@ -43,7 +43,9 @@ def added(values, status, description):
 
 
 def main(arguments):
-    tell(arguments[0])
+    changes = arguments[0] in {"upgrade", "rollback"}
+    if changes:
+        tell(arguments[0])
     revisions = json.loads(PLACE.read_text())
     if arguments[0] == "version":
         print("v4.3.0")
@@ -62,7 +64,8 @@ def main(arguments):
         tell("pending")
         revisions[-1].update(status="deployed", description=description)
         write(revisions)
-    tell("ended")
+    if changes:
+        tell("ended")
 
 
 main(sys.argv[1:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import os
 import signal
@@ -9,6 +10,9 @@ import threading
 
 import pytest
 
+from k8s.cluster import connect
+from k8s.helm import Helm
+from k8s.rollout.serve import make_controller
 from tests.k8s.rollout.controller.played import PlayedApi
 from tests.k8s.rollout.controller.world import World
 
@@ -40,9 +44,16 @@ class _Killer:
                 os.kill(self.pid, signal.SIGKILL)
 
 
+def _be_controller(world: World) -> None:
+    # With connections of its own: those that were inherited may hold an answer to one who was killed.
+    url = world.controller.observer.prometheus.url
+    controller = make_controller(connect(), Helm("fraud"), "fraud", "chart", url)
+    dataclasses.replace(world, controller=controller).until_over()
+
+
 def _run(world: World, killer: _Killer, after: int) -> int | None:
     """Be a controller in a process of its own; its exit code, negative when killed."""
-    process = FORK.Process(target=world.until_over)
+    process = FORK.Process(target=_be_controller, args=(world,))
     with killer._lock:
         killer.left = after
         process.start()
