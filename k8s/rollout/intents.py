@@ -121,7 +121,7 @@ def values_of(rollout: Rollout, intent: Intent) -> dict[str, Any]:
 def differences(rollout: Rollout, values: dict[str, Any]) -> list[str]:
     """What a release's values say otherwise than the rollout left them."""
     scoring = values.get("scoring", {})
-    wanted = {"rollout.stage": rollout.stage, "rollout.weight": rollout.weight}
+    wanted: dict[str, Any] = {"rollout.stage": rollout.stage, "rollout.weight": rollout.weight}
     if rollout.stage != "none":
         wanted |= {"rollout.name": rollout.name}
         wanted |= {f"challenger.{name}": value for name, value in rollout.challenger.values().items()}

@@ -97,15 +97,12 @@ def label_block(
     ]
     unseen = {"both": 0.0, "champion": 0.0}
     if cells.sampling == 1:
-        chose = ("champion", "block")
-        for name, approved in (("both", False), ("champion", True)):
-            unseen[name] = _sum(
-                growth,
-                "fraud_shadow_decisions_total",
-                lambda labels, approved=approved: (
-                    labels[chose[0]] == chose[1] and (labels["challenger"] == "approve") is approved
-                ),
-            )
+        name = "fraud_shadow_decisions_total"
+        blocked = _sum(growth, name, lambda labels: labels["champion"] == "block")
+        unseen["champion"] = _sum(
+            growth, name, lambda labels: labels["champion"] == "block" and labels["challenger"] == "approve"
+        )
+        unseen["both"] = blocked - unseen["champion"]
     decided = _sum(growth, "fraud_shadow_pairs_total", lambda labels: labels["challenger_version"] == version)
     return LabelBlock(
         place.number,
