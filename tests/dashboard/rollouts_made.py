@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from k8s.rollout.plan import Plan
-from k8s.rollout.record import Change, GateReading, Look, ModelRef, Rollout
+from k8s.rollout.record import SCHEMA_VERSION, Change, GateReading, Look, ModelRef, Rollout
 from k8s.rollout.verdict import Verdict
 
 __all__ = ["BEGAN", "made_rollout"]
@@ -34,6 +34,7 @@ def made_rollout(**changes: Any) -> Rollout:
         for minute in range(3)
     )
     known: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
         "name": "sunny-otter",
         "release": "fraud",
         "champion": ModelRef(version="7"),

@@ -25,6 +25,7 @@ __all__ = [
     "best_config",
     "finished_trials",
     "is_surplus",
+    "make_sampler",
     "result_of",
     "run_search",
 ]
@@ -121,14 +122,14 @@ def run_search(
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = open_storage(plan.storage, heartbeat_seconds=plan.heartbeat_seconds, grace_seconds=plan.grace_seconds)
-    study = open_study(storage, plan.study, plan.identity, sampler=_sampler(objective.seed), pruner=_pruner())
+    study = open_study(storage, plan.study, plan.identity, sampler=make_sampler(objective.seed), pruner=_pruner())
     known = study.get_trials(deepcopy=False)
     # Others may have begun; what is there already is not asked for twice.
     if worker == 0 and finished_trials(known) < plan.trials:
         study.enqueue_trial(defaults(objective.config, objective.space), skip_if_exists=True)
     # A resumed search goes on drawing, and processes that search at the same time do not draw the same.
     company = os.getpid() if any(not trial.state.is_finished() for trial in known) else 0
-    study.sampler = _sampler(objective.seed, worker, len(known), company)
+    study.sampler = make_sampler(objective.seed, worker, len(known), company)
     while alive():
         fail_stale_trials(study)
         trials = study.get_trials(deepcopy=False)
@@ -205,7 +206,8 @@ def best_config(objective: Objective, trial: optuna.trial.FrozenTrial) -> ModelC
     return with_values(objective.config, values)
 
 
-def _sampler(*seeds: int) -> optuna.samplers.TPESampler:
+def make_sampler(*seeds: int) -> optuna.samplers.TPESampler:
+    """Draws what no sampler of other seeds draws."""
     return optuna.samplers.TPESampler(
         seed=int(np.random.SeedSequence(seeds).generate_state(1)[0]),
         n_startup_trials=_STARTUP_TRIALS,

@@ -113,7 +113,7 @@ def test_what_is_built_from_is_the_sources_and_the_bento(bento: Path, environ: d
     files = note["files"]
     assert {"src/pyproject.toml", "src/constraints.txt", "src/bentos/fraud/service.py"} <= set(files)
     assert {"src/bentos/core/features/_states.h", "images/scoring.Dockerfile", "bento/bento.yaml"} <= set(files)
-    assert {name.split("/")[0] for name in files} == {"src", "images", "bento"}  # No wheels were set.
+    assert {name.split("/")[0] for name in files} == {"src", "images", "chart", "bento"}  # No wheels were set.
     assert not [name for name in files if name.startswith("src/") and name.endswith((".so", ".pyc"))]
     assert not [name for name in files if name.startswith(("src/tests", "src/var", "src/.git"))]
     # Whoever runs the image may read them, and the same files have the same rights wherever they are checked out.

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, start_http_server
 
@@ -61,8 +62,8 @@ def test_from_counters_to_a_block(served: tuple[list[CollectorRegistry], Prometh
         challenger.count_request("grpc", "predict", "INTERNAL" if number < 7 else "OK")
         challenger.count_request("http", "health", "500")
         for metrics in (champion, challenger):
-            metrics.prediction_latency.observe_all([0.004])
-            metrics.score.observe_all([0.02])
+            metrics.prediction_latency.observe_all(np.array([0.004]))
+            metrics.score.observe_all(np.array([0.02]))
     champion.predictions["approve"].inc(100)
     challenger.predictions["review"].inc(4)
     challenger.predictions["block"].inc(3)
