@@ -11,8 +11,6 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
-#: Drawn together with its table by a simulation of nine minutes (docs/rollout_verdicts.md), which has to run first.
-_TO_COME = {ROOT / "docs" / "images" / "rollouts.png"}
 _ELSEWHERE = ("http://", "https://", "mailto:")
 
 
@@ -30,7 +28,7 @@ def test_links_lead_somewhere(name: str) -> None:
             continue
         path, _, fragment = link.partition("#")
         target = page.parent / path if path else page
-        assert target.exists() or target in _TO_COME, f"{name} leads to {link}, which is not there"
+        assert target.exists(), f"{name} leads to {link}, which is not there"
         if fragment and target.suffix == ".md":
             assert fragment in _anchors(target), f"{name} leads to {link}; {path} has no such heading"
 

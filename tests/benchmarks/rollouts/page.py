@@ -15,14 +15,15 @@ __all__ = ["tables", "write_page"]
 
 _BEGIN: Final = "<!-- made by python -m tests.benchmarks.rollouts -->\n"
 _END: Final = "<!-- until here -->\n"
+_PICTURE: Final = "\n![How rollouts end, what they take](images/rollouts.png)\n"
 
 
 def write_page(results: Path, page: Path) -> None:
-    """Put the tables between the page's marks."""
+    """Put the tables, and the picture beside the page, between its marks."""
     text = page.read_text()
     before, _, rest = text.partition(_BEGIN)
     _, _, after = rest.partition(_END)
-    page.write_text(before + _BEGIN + tables(results) + _END + after)
+    page.write_text(before + _BEGIN + tables(results) + _PICTURE + _END + after)
 
 
 def tables(results: Path) -> str:
