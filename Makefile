@@ -86,7 +86,7 @@ $(FRAUD_HOME)/bento.tag: $(FRAUD_HOME)/champion/artifact/manifest.json $(shell f
 
 test: $(VENV)/.installed-dev lint ## everything that CI checks: lint, types, layers, all tests with coverage
 	scripts/install_system_packages.sh test
-	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term
+	scripts/run_tests.sh
 
 test-fast: $(VENV)/.installed-dev lint ## the same without the slow tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
