@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["atomic_file", "lock_file", "sync_folder"]
+__all__ = ["atomic_file", "lock_file", "put_in_place", "sync_folder"]
 
 
 @contextlib.contextmanager
@@ -31,22 +31,30 @@ def atomic_file(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
         # mkstemp gives 0600; a file that others are to read gets what the process's mask allows.
         mask = os.umask(0)
         os.umask(mask)
         Path(name).chmod(0o666 & ~mask if mode is None else mode)
-        Path(name).replace(path)
+        put_in_place(Path(name), path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def put_in_place(written: Path, path: Path) -> None:
+    """Give a whole file its name, on the same file system, when its bytes are on disk."""
+    _sync(written)
+    written.replace(path)
     sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
     """Make renames in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

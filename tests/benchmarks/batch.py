@@ -1,19 +1,23 @@
 """Rows per second from a CSV file to a finished result, against a bare script, and the most memory that takes.
 
-Run with ``python -m tests.benchmarks.batch [ROWS]``. Prints the pipeline's steps with one process and with two that
-score chunks side by side, the bare script (pandas, the offline features, onnxruntime) in a process of its own, their
-ratio, and the largest sum of the resident memory of the pipeline's processes.
+Run with ``python -m tests.benchmarks.batch [ROWS]``. Three times in turn, each in a process of its own: the bare script
+(pandas, the offline features, onnxruntime), the pipeline with the same outcome, a score and a decision for each row,
+and the pipeline with reasons for what is flagged; two processes score chunks side by side. Prints each one's median and
+its steps, the ratio to the bare script, and the largest sum of the resident memory of the processes, which is read in
+runs that are not timed: to read it takes time.
 """
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import json
 import multiprocessing
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -23,8 +27,16 @@ import psutil
 
 if TYPE_CHECKING:
     from bentos.fraud.bulk.pipeline import Pipeline
+    from bentos.fraud.options import Explain
 
 _MEBIBYTE = 1024**2
+_PROCESSES = 2
+_REPEATS = 3
+_COMPARED = {
+    "bare": "bare script",
+    "none": "scores and decisions",
+    "flagged": "with reasons for what is flagged",
+}
 
 
 def _pipeline(home: Path) -> Pipeline:
@@ -51,21 +63,17 @@ def _score(folder: Path, chunk: int) -> int:
     return globals()["_OPEN"].score(folder, chunk).rows
 
 
-def run_pipeline(home: Path, workers: int) -> dict[str, float]:
+def run_pipeline(home: Path, explain: Explain) -> dict[str, float]:
     """Seconds of each step; processes are started and warm before."""
     folder = home / "work"
     shutil.rmtree(folder, ignore_errors=True)
     own = _pipeline(home)
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (home,)) as pool:
-        list(pool.map(len, [()] * workers * 4))
+    with ProcessPoolExecutor(_PROCESSES, multiprocessing.get_context("spawn"), _begin, (home,)) as pool:
+        list(pool.map(len, [()] * _PROCESSES * 4))
         started = time.perf_counter()
-        plan = own.plan(home / "in.csv", "csv", folder)
+        plan = own.plan(home / "in.csv", "csv", folder, explain)
         planned = time.perf_counter()
-        if plan.chunks > 1 and workers > 1:
-            list(pool.map(_score, [folder] * plan.chunks, range(plan.chunks)))
-        else:
-            for chunk in range(plan.chunks):
-                own.score(folder, chunk)
+        list(pool.map(_score, [folder] * plan.chunks, range(plan.chunks)))
         scored = time.perf_counter()
         own.finish(folder, plan.chunks)
         ended = time.perf_counter()
@@ -105,57 +113,62 @@ def _write_input(home: Path, rows: int) -> None:
     )
 
 
-def _measured(home: Path, *arguments: str) -> tuple[dict[str, float], float]:
-    """What a process of its own prints, and the most memory of it and its children, MiB."""
-    command = [sys.executable, "-m", "tests.benchmarks.batch", *arguments, str(home)]
+def _run(*arguments: str, watched: bool = False) -> tuple[dict[str, float], float]:
+    """What a process of its own prints, and, when it is watched, the most memory of it and its children, MiB."""
     peak = 0
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        parent = psutil.Process(process.pid)
-        done = threading.Event()
-
-        def watch() -> None:
-            nonlocal peak
-            while not done.wait(0.05):
-                total = 0
-                try:
-                    for one in (parent, *parent.children(recursive=True)):
-                        total += one.memory_full_info().pss
-                except psutil.NoSuchProcess:
-                    continue
-                peak = max(peak, total)
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.benchmarks.batch", *arguments], stdout=subprocess.PIPE, text=True
+    ) as process:
+        while watched and process.poll() is None:
+            peak = max(peak, _resident(psutil.Process(process.pid)))
+            time.sleep(0.05)
         output, _ = process.communicate()
-        done.set()
-        watcher.join()
     return json.loads(output.splitlines()[-1]), peak / _MEBIBYTE
+
+
+def _resident(process: psutil.Process) -> int:
+    total = 0
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for one in (process, *process.children(recursive=True)):
+            total += one.memory_full_info().pss
+    return total
+
+
+def _compare(home: Path, rows: int) -> None:
+    found: dict[str, list[dict[str, float]]] = {what: [] for what in _COMPARED}
+    for _ in range(_REPEATS):
+        for what in _COMPARED:
+            found[what].append(_run(what, str(home))[0])
+    for what, label in _COMPARED.items():
+        _, peak = _run(what, str(home), watched=True)
+        middle = sorted(found[what], key=lambda seconds: seconds["all"])[_REPEATS // 2]
+        ratio = statistics.median(
+            bare["all"] / own["all"] for bare, own in zip(found["bare"], found[what], strict=True)
+        )
+        steps = ", ".join(f"{step} {value:.2f} s" for step, value in middle.items())
+        print(f"{label:<36}{rows / middle['all']:>10,.0f} rows/s {ratio:>6.2f} {peak:>6,.0f} MiB   {steps}")
 
 
 def main() -> None:
     """Print the table."""
-    if len(sys.argv) == 3:
-        what, home = sys.argv[1], Path(sys.argv[2])
-        print(json.dumps(run_bare(home) if what == "bare" else run_pipeline(home, int(what))))
-        return
-    if len(sys.argv) == 4:
-        _write_input(Path(sys.argv[3]), int(sys.argv[2]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="?", default="1000000", help="rows, 1,000,000 without it")
+    parser.add_argument("home", nargs="?", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.home is not None and options.what.isdigit():
+        _write_input(options.home, int(options.what))
         print("{}")
-        return
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    with tempfile.TemporaryDirectory() as name:
-        home = Path(name)
-        _measured(home, "write", str(rows))
-        rows = sum(1 for _ in (home / "in.csv").open("rb")) - 1
-        print(f"{rows:,} rows, {(home / 'in.csv').stat().st_size / _MEBIBYTE:,.0f} MiB of CSV")
-        best: dict[str, float] = {}
-        for what in ("1", "2", "bare", "2", "bare"):
-            seconds, peak = _measured(home, what)
-            label = "bare script" if what == "bare" else f"pipeline, {what} process(es)"
-            steps = ", ".join(f"{step} {value:.2f} s" for step, value in seconds.items())
-            print(f"{label:<24}{rows / seconds['all']:>10,.0f} rows/s  {peak:>6,.0f} MiB   {steps}")
-            best[what] = min(best.get(what, 1e9), seconds["all"])
-        print(f"pipeline with two processes / bare script: {best['bare'] / best['2']:.2f}")
+    elif options.home is not None:
+        seconds = run_bare(options.home) if options.what == "bare" else run_pipeline(options.home, options.what)
+        print(json.dumps(seconds))
+    else:
+        with tempfile.TemporaryDirectory() as name:
+            home = Path(name)
+            _run(options.what, str(home))
+            size = (home / "in.csv").stat().st_size / _MEBIBYTE
+            rows = sum(1 for _ in (home / "in.csv").open("rb")) - 1
+            print(f"{rows:,} rows, {size:,.0f} MiB of CSV; ratios to the bare script")
+            _compare(home, rows)
 
 
 if __name__ == "__main__":

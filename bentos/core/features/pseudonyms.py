@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bentos.core.errors import DataError
+from bentos.core.features import _blake2b
 from bentos.core.features.history import KINDS, KeyKind
 from bentos.core.transaction import Transaction, microseconds
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 __all__ = ["KEY_BYTES", "EventKey", "Pseudonyms"]
 
 KEY_BYTES = 16
+#: Keeps hashes of one kind of identifier apart from those of another.
+_TRANSACTION = b"transaction"
+_PERSON_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +57,8 @@ class Pseudonyms:
     def __init__(self, secret: str) -> None:
         self._secret = hashlib.blake2b(secret.encode()).digest() if secret else b""
         # A copy of a keyed hash costs half of a new one.
-        self._kinds = {kind.name: self._hash(KEY_BYTES, kind.name.encode()[:16]) for kind in KINDS}
-        self._transactions = self._hash(8, b"transaction")
+        self._kinds = {kind.name: self._hash(KEY_BYTES, kind.name.encode()[:_PERSON_BYTES]) for kind in KINDS}
+        self._transactions = self._hash(8, _TRANSACTION)
 
     def _hash(self, size: int, person: bytes) -> hashlib.blake2b:
         return hashlib.blake2b(digest_size=size, key=self._secret, person=person)
@@ -68,16 +75,24 @@ class Pseudonyms:
         fresh.update(_utf8(transaction_id))
         return int.from_bytes(fresh.digest(), "little") or 1
 
-    def identities(self, transaction_ids: Iterable[bytes]) -> NDArray[np.uint64]:
-        """As :meth:`identity`, for many, in UTF-8; in two thirds of the time."""
-        copy = self._transactions.copy
-        digests = []
-        for name in transaction_ids:
-            fresh = copy()
-            fresh.update(name)
-            digests.append(fresh.digest())
-        numbers: NDArray[np.uint64] = np.maximum(np.frombuffer(b"".join(digests), "<u8"), np.uint64(1))
-        return numbers
+    def identities(self, text: Buffer, offsets: NDArray[np.int32]) -> NDArray[np.uint64]:
+        """As :meth:`identity`, for many, and in a tenth of the time.
+
+        Parameters
+        ----------
+        text
+            The identifiers in UTF-8, one after the other.
+        offsets
+            int32 [n + 1]; where each begins, and where the last one ends.
+
+        Returns
+        -------
+        numpy.ndarray
+            uint64 [n].
+        """
+        numbers = np.empty(len(offsets) - 1, np.uint64)
+        _blake2b.hash_many(self._secret, _TRANSACTION.ljust(_PERSON_BYTES, b"\0"), text, offsets, numbers)
+        return np.maximum(numbers, np.uint64(1))
 
     def event(self, transaction: Transaction) -> EventKey:
         """What names a transaction in a store.

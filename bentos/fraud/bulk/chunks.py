@@ -112,12 +112,6 @@ def read_table(path: Path) -> pa.Table:
         raise NotFound(f"{path.name} is not there; do the step before it again") from error
 
 
-def write_features(path: Path, values: FloatArray) -> None:
-    """Leave feature rows."""
-    with written(path) as stream:
-        np.lib.format.write_array(stream, np.ascontiguousarray(values), allow_pickle=False)
-
-
 def read_features(path: Path) -> FloatArray:
     """Read feature rows, float64 [n, 21].
 

@@ -9,8 +9,8 @@ import contextlib
 import dataclasses
 import mmap
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -148,6 +148,15 @@ class Spooled:
     fresh: dict[KeyKind, list[str]]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Asked:
+    """Rows of a block, the statistics that the lanes fill in, and their work on it."""
+
+    block: NDArray[np.void]
+    statistics: FloatArray
+    lanes: list[Future[None]]
+
+
 class Spool:
     """Rows of a file on their way to features.
 
@@ -199,13 +208,15 @@ class Spool:
         return Spooled(records, fresh)
 
     def _identities(self, names: pa.Array, places: IntArray) -> NDArray[np.uint64]:
-        given = names.cast(pa.binary()).to_pylist()
+        if not len(names):
+            return np.empty(0, np.uint64)
         if names.null_count:
-            given = [
-                f"{self._name}-{place}".encode("utf-8", "surrogatepass") if name is None else name
-                for name, place in zip(given, places.tolist(), strict=True)
-            ]
-        return self._pseudonyms.identities(given)
+            missing = pc.is_null(names)
+            made = [f"{self._name}-{place}" for place in places[missing.to_numpy(zero_copy_only=False)].tolist()]
+            names = pc.replace_with_mask(names, missing, pa.array(made, names.type))
+        _, offsets, text = names.buffers()
+        ends = np.frombuffer(offsets, np.int32)[names.offset : names.offset + len(names) + 1]
+        return self._pseudonyms.identities(text or b"", ends)
 
     def add(self, piece: Spooled) -> None:
         """Take the rows of the next piece, and bring along what is known of them."""
@@ -235,13 +246,12 @@ class Spool:
         if not len(order):
             return
         done = 0
-        # One thread a lane looks up, in order of time, while another one computes with what was found before.
-        with (
-            ThreadPoolExecutor(len(self._lanes)) as pool,
-            contextlib.closing(ahead(lambda block: self._looked_up(block, pool), self._blocks(order, go_on))) as found,
-            contextlib.closing(ahead(_computed, found)) as computed,
-        ):
-            for places, values in computed:
+        # Each lane looks up in a thread of its own, in order of time and without a wait for the others, while one more
+        # computes with what all of them found.
+        with contextlib.ExitStack() as stack:
+            threads = [stack.enter_context(ThreadPoolExecutor(1)) for _ in self._lanes]
+            asked = (self._asked(block, threads) for block in self._blocks(order, go_on))
+            for places, values in stack.enter_context(contextlib.closing(ahead(_computed, asked))):
                 yield places, values
                 done += len(places)
                 told(done / len(order))
@@ -258,26 +268,31 @@ class Spool:
             del records
             mapped.close()
 
-    def _looked_up(self, block: NDArray[np.void], pool: ThreadPoolExecutor) -> tuple[NDArray[np.void], FloatArray]:
+    def _asked(self, block: NDArray[np.void], threads: Sequence[ThreadPoolExecutor]) -> _Asked:
         block["record"][self._seen.note(block["identity"])] |= _states.FRESH
         rows = np.ascontiguousarray(block.view(np.uint8).reshape(len(block), -1)[:, : _ROW.itemsize]).view(_ROW)[:, 0]
         statistics = np.empty((WIDTH, len(block)))
-        for begun in [pool.submit(lane.look_up, rows, statistics, self._latest) for lane in self._lanes]:
-            begun.result()
-        return block, statistics
+        lanes = zip(threads, self._lanes, strict=True)
+        return _Asked(
+            block,
+            statistics,
+            [thread.submit(lane.look_up, rows, statistics, self._latest) for thread, lane in lanes],
+        )
 
 
 def _taken(column: pa.Array, places: pa.Array | None) -> pa.Array:
     return column if places is None else column.take(places)
 
 
-def _computed(found: tuple[NDArray[np.void], FloatArray]) -> tuple[IntArray, FloatArray]:
-    block, statistics = found
+def _computed(asked: _Asked) -> tuple[IntArray, FloatArray]:
+    for lane in asked.lanes:
+        lane.result()
+    block = asked.block
     values = feature_columns(
         block["time"].copy(),
         block["offset"].copy(),
         block["amount"].copy(),
         block["coordinates"].T.copy(),
-        statistics,
+        asked.statistics,
     )
     return block["place"].copy(), values

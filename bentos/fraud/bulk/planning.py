@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import mmap
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,19 +14,17 @@ import numpy as np
 import pyarrow as pa
 
 from bentos.core.errors import Unavailable
-from bentos.core.features import FEATURES
 from bentos.core.features.pseudonyms import Pseudonyms
 from bentos.core.features.windows import IntArray
 from bentos.fraud.bulk.chunks import (
     PlanFile,
     disk_told,
-    features_name,
     input_name,
     read_plan,
-    write_features,
     write_plan,
     write_table,
 )
+from bentos.fraud.bulk.feature_files import FeatureFiles
 from bentos.fraud.bulk.history import Spool, Spooled
 from bentos.fraud.bulk.reading import FileForm, Limits, Piece, open_source, refused
 from bentos.fraud.bulk.settings import BulkSettings
@@ -46,8 +43,8 @@ _SCRATCH: Final = ".plan-"
 _PIECE_BYTES: Final = 64 * 1024**2
 #: Pieces that are validated side by side, together of no more than :data:`_PIECE_BYTES`.
 _THREADS: Final = 2
-#: Shares of the progress.
-_READ, _COMPUTED = 0.6, 0.9
+#: Share of the progress.
+_READ: Final = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +129,9 @@ def _planned(
                 bad.append(places)
         if starts[-1] == 0:
             raise refused("has no rows")
-        _write_features(work.folder, scratch, spool, starts, np.concatenate(bad), on_progress, go_on)
+        with FeatureFiles(work.folder, scratch, starts, np.concatenate(bad)) as files:
+            for places, values in spool.features(lambda share: on_progress(_READ + share * (1 - _READ)), go_on):
+                files.put(places, values)
     return PlanFile(starts[-1], len(starts) - 1, work.explain, list(columns))
 
 
@@ -164,47 +163,6 @@ def _limits(settings: BulkSettings) -> Limits:
         settings.bulk_line_limit_bytes,
         settings.bulk_column_limit,
     )
-
-
-def _write_features(
-    folder: Path,
-    scratch: Path,
-    spool: Spool,
-    starts: Sequence[int],
-    bad: IntArray,
-    on_progress: Callable[[float], None],
-    go_on: Callable[[], None],
-) -> None:
-    """Feature rows are made in order of time and left in order of the input."""
-    width, total = len(FEATURES), starts[-1]
-    # Where each row's features lie in the order of time; bad rows have none, and are told by their places.
-    lies = np.zeros(total, np.int64)
-    done = 0
-    with contextlib.ExitStack() as stack:
-        stream = stack.enter_context((scratch / "features").open("w+b"))
-        for places, block in spool.features(lambda share: on_progress(_READ + share * (_COMPUTED - _READ)), go_on):
-            lies[places] = np.arange(done, done + len(places))
-            done += len(places)
-            stream.write(block.data)
-        if not done:
-            stream.write(bytes(width * 8))
-        stream.flush()
-        mapped = stack.enter_context(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
-
-        def leave(chunk: int) -> None:
-            start, end = starts[chunk : chunk + 2]
-            # No view of the mapping may be left when it is closed.
-            part = np.frombuffer(mapped, np.float64).reshape(-1, width)[lies[start:end]]
-            # Keeps them in the file, not in this process.
-            mapped.madvise(mmap.MADV_DONTNEED)
-            first, last = np.searchsorted(bad, [start, end])
-            part[bad[first:last] - start] = np.nan
-            write_features(folder / features_name(chunk), part)
-
-        left = stack.enter_context(contextlib.closing(ahead(leave, range(len(starts) - 1), threads=_THREADS)))
-        for chunk, _ in enumerate(left, 1):
-            go_on()
-            on_progress(_COMPUTED + (1 - _COMPUTED) * starts[chunk] / total)
 
 
 def _sized(pieces: Iterator[Piece], size: int) -> Iterator[Piece]:

@@ -248,7 +248,7 @@ def test_a_full_disk_is_waited_for(pipeline: Pipeline, tmp_path: Path, monkeypat
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(planning, "_write_features", full)
+        patched.setattr(os, "posix_fallocate", full)
         with pytest.raises(Unavailable, match="disk of the work folder is full"):
             pipeline.plan(tmp_path / "in.csv", "csv", tmp_path / "work")
     assert pipeline.plan(tmp_path / "in.csv", "csv", tmp_path / "work").rows_total == 100
