@@ -1,13 +1,16 @@
 """What lookups take of /predict: requests a second with them, embedded and in Redis, against the same without.
 
 Run with ``python -m tests.benchmarks.store_predict [ROUNDS]``: the same source is served three times, one after the
-other in each round, by two workers to 64 connections, with 5,000 customers and explain=none. A server that asks no
-store scores ready rows of other transactions. Prints every round, and the ratios within each.
+other in each round, to 64 connections, with 5,000 customers and explain=none. A server that asks no store scores ready
+rows of other transactions. All of it twice: two workers, whose cores the Redis and the load share; and one worker on a
+core of its own beside that of Redis and the load, as a Redis that others share has a machine of its own. Prints every
+round, and the ratios within each.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import statistics
 import sys
 import tempfile
@@ -37,21 +40,22 @@ _SECONDS = 8
 
 
 @contextlib.contextmanager
-def _served(name: str, champion: Path, redis_url: str) -> Iterator[Started]:
+def _served(name: str, champion: Path, redis_url: str, workers: int) -> Iterator[Started]:
     with tempfile.TemporaryDirectory(dir=champion.parent) as text:
         home = Path(text)
         (home / "champion").symlink_to(champion)
         settings = {"FRAUD_FEATURE_STORE": "redis", "FRAUD_REDIS_URL": redis_url} if name == REDIS else {}
-        environ = environment(home, workers=WORKERS, PYTHONPATH=str(ROOT), **settings)
+        environ = environment(home, workers=workers, PYTHONPATH=str(ROOT), **settings)
         command = bentoml_command("serve", SERVICES[name], "--host", "127.0.0.1", "--port")
         with Server(tuple(command), environ).started(home / "log") as server:
             yield server
 
 
-def main() -> None:
-    """Measure."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
+def _measure(title: str, rounds: int, *, own: set[int], beside: set[int], workers: int) -> None:
+    """Serve on the first cores, with Redis and the load on the second."""
+    print(title, flush=True)
     found: dict[str, list[float]] = {name: [] for name in SERVICES}
+    os.sched_setaffinity(0, beside)
     with tempfile.TemporaryDirectory() as text, running_redis(Path(text)) as server_of_redis:
         folder = Path(text)
         flush = redis.Redis.from_url(server_of_redis.url)
@@ -62,7 +66,10 @@ def main() -> None:
         for _ in range(rounds):
             for name, rates in found.items():
                 flush.flushall()
-                with _served(name, champion, server_of_redis.url) as server:
+                # What is started has the cores of who starts it.
+                os.sched_setaffinity(0, own)
+                with _served(name, champion, server_of_redis.url, workers) as server:
+                    os.sched_setaffinity(0, beside)
                     run_wrk(server.url, requests, _CONNECTIONS, _WARM_SECONDS)
                     run = run_wrk(server.url, requests, _CONNECTIONS, _SECONDS)
                 rates.append(run.per_second)
@@ -70,7 +77,16 @@ def main() -> None:
     for name in (EMBEDDED, REDIS):
         ratios = [rate / without for rate, without in zip(found[name], found[WITHOUT], strict=True)]
         each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
-        print(f"{name} against without: {statistics.median(ratios):.2f} ({each})")
+        print(f"{name} against without: {statistics.median(ratios):.2f} ({each})\n", flush=True)
+
+
+def main() -> None:
+    """Measure."""
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
+    first, second = sorted(os.sched_getaffinity(0))[:2]
+    both = {first, second}
+    _measure("two workers, Redis and load on the same two cores", rounds, own=both, beside=both, workers=WORKERS)
+    _measure("one worker on a core, Redis and load on another", rounds, own={first}, beside={second}, workers=1)
 
 
 if __name__ == "__main__":

@@ -31,8 +31,9 @@ __all__ = ["COMMON", "HEAD_BYTES", "LIFE_MILLISECONDS"]
 
 #: Of a string of events, before its records.
 HEAD_BYTES: Final = 8
-#: What windows need is this old at most; a key without an event for so long is of no use.
-LIFE_MILLISECONDS: Final = (max(kind.horizon for kind in KINDS) + 2 * DAY) // 1000
+#: What windows need is this old at most; a key without an event for so long is of no use. It is told anew once a day of
+#: events, and a clock may be a day ahead.
+LIFE_MILLISECONDS: Final = (max(kind.horizon for kind in KINDS) + 4 * DAY) // 1000
 
 
 def _lua_kinds() -> str:
@@ -48,62 +49,117 @@ COMMON: Final = (
     f"""
 local call, pack, unpack, floor = redis.call, struct.pack, struct.unpack, math.floor
 local EXACT, BUCKETS, HOUR, DAY = {EXACT_EVENTS}, {_states.MAXIMUM_BUCKETS}, {HOUR}, {DAY}
-local LIFE, SMALL, DEAD = {LIFE_MILLISECONDS}, 4096, 1024
+local LIFE, BLOCK, DEAD = '{LIFE_MILLISECONDS}', 16, 1024
 local KINDS = {{ {_lua_kinds()} }}
 """
     + """
--- A string of records; what is small is read at once, of what is large single numbers are.
-local function open(key, head, width)
-  local size = call('STRLEN', key)
-  local data = size == 0 and '' or size <= SMALL and call('GET', key) or nil
-  return {key = key, data = data, base = head, width = width, count = floor(math.max(size - head, 0) / width)}
-end
+-- A string of records. What is small is read at once; of what is large single records are, with their neighbours: a
+-- command costs more than they do, and Redis' Lua hashes every byte of every string that it makes. What was read is
+-- kept for the other rows of the call.
+local VIEWS = {}
 
-local function bytes(view, from, to)
-  if view.data then return string.sub(view.data, from + 1, to) end
-  if to <= from then return '' end
-  return call('GETRANGE', view.key, from, to - 1)
-end
-
-local function slice(view, from, to) return bytes(view, view.base + from * view.width, view.base + to * view.width) end
-
-local function time_at(view, i)
-  local at = view.base + i * view.width
-  if view.data then return (unpack('<i8', view.data, at + 1)) end
-  return (unpack('<i8', call('GETRANGE', view.key, at, at + 7)))
-end
-
--- Index of the first of the first `count` records that is later.
-local function first_after(view, count, time)
-  if count == 0 or time_at(view, count - 1) <= time then return count end
-  if time_at(view, 0) > time then return 0 end
-  local low, high = 1, count - 1
-  while low < high do
-    local middle = floor((low + high) / 2)
-    if time_at(view, middle) <= time then low = middle + 1 else high = middle end
+local function read(view)
+  local small, head = view.small, view.head
+  local data = call('GETRANGE', view.key, '0', small - 1)
+  local size = #data
+  view.data, view.blocks, view.dead = data, {}, 0
+  if size == small then
+    size = call('STRLEN', view.key)
+    if size > small then view.data = nil end
   end
-  return low
+  if head > 0 and size > 0 then view.dead = (unpack('<i8', data, 1)) end
+  view.count = floor(math.max(size - head, 0) / view.width) - view.dead
+  return view
 end
 
-local function events_of(key)
-  local view = open(key .. 'e', 8, 24)
-  if view.count > 0 then
-    view.dead = (unpack('<i8', bytes(view, 0, 8)))
-    view.base, view.count = 8 + view.dead * 24, view.count - view.dead
-  else
-    view.dead = 0
+local function open(key, head, width, small)
+  local view = VIEWS[key]
+  if not view then
+    view = read({key = key, head = head, width = width, small = small})
+    VIEWS[key] = view
   end
   return view
 end
 
-local function buckets_of(key) return open(key .. 'b', 0, 48) end
+-- Of who needs them all, more are read at once.
+local function events_of(key, whole) return open(key .. 'e', 8, 24, whole and 8192 or 512) end
+
+local function buckets_of(key, whole) return open(key .. 'b', 0, 48, whole and 8192 or 512) end
+
+local LABELS = {}
+
+local function labels_of(key)
+  local labels = LABELS[key]
+  if not labels then
+    labels = call('GET', key .. 'f') or ''
+    LABELS[key] = labels
+  end
+  return labels
+end
+
+local function slice(view, from, to)
+  if to <= from then return '' end
+  local first = view.head + (view.dead + from) * view.width
+  local last = view.head + (view.dead + to) * view.width
+  if view.data then return string.sub(view.data, first + 1, last) end
+  return call('GETRANGE', view.key, first, last - 1)
+end
+
+-- A string that holds record i, and the place of its first byte in it.
+local function found(view, i)
+  local place = view.dead + i
+  if view.data then return view.data, view.head + place * view.width + 1 end
+  local number = floor(place / BLOCK)
+  local block = view.blocks[number]
+  if not block then
+    local first = view.head + number * BLOCK * view.width
+    block = call('GETRANGE', view.key, first, first + BLOCK * view.width - 1)
+    view.blocks[number] = block
+  end
+  return block, (place - number * BLOCK) * view.width + 1
+end
+
+-- Of what is large, record i has changed.
+local function forget(view, i) view.blocks[floor((view.dead + i) / BLOCK)] = nil end
+
+local function time_at(view, i) return (unpack('<i8', found(view, i))) end
+
+-- Index of the first of the first `count` records that is later. Of what is large, the place is guessed from the times
+-- at both ends, in turn with a half of the rest, should these mislead; a block that was read is searched to its edges.
+local function first_after(view, count, time)
+  if count == 0 then return 0 end
+  local after = time_at(view, count - 1)
+  if after <= time then return count end
+  local before = time_at(view, 0)
+  if before > time then return 0 end
+  local low, high, guess = 1, count - 1, true
+  while low < high do
+    local middle = floor((low + high) / 2)
+    if view.data or high - low < BLOCK then
+      if time_at(view, middle) <= time then low = middle + 1 else high = middle end
+    else
+      if guess then middle = low + floor((high - low) * (time - before) / (after - before)) end
+      guess = not guess
+      local start = floor((view.dead + middle) / BLOCK) * BLOCK - view.dead
+      local first, last = math.max(start, low), math.min(start + BLOCK, high) - 1
+      local least, most = time_at(view, first), time_at(view, last)
+      if least > time then high, after = first, least
+      elseif most <= time then low, before = last + 1, most
+      else
+        low, high = first + 1, last
+        before, after = least, most
+      end
+    end
+  end
+  return low
+end
 
 -- Index of an event among those of its time, nil when it is not there.
 local function find_at(view, identity, time)
   local i = first_after(view, view.count, time) - 1
   while i >= 0 and time_at(view, i) == time do
-    local at = view.base + i * 24 + 16
-    if bytes(view, at, at + 8) == identity then return i end
+    local data, at = found(view, i)
+    if string.sub(data, at + 16, at + 23) == identity then return i end
     i = i - 1
   end
   return nil
@@ -135,11 +191,13 @@ end
 -- Running totals before a bucket.
 local function totals_before(buckets, i)
   if i < buckets.count then
-    local events, frauds, all, bad = unpack('<i4i4dd', slice(buckets, i, i + 1), 25)
+    local data, at = found(buckets, i)
+    local events, frauds, all, bad = unpack('<i4i4dd', data, at + 24)
     return all - events, bad - frauds
   end
   if i == 0 then return 0, 0 end
-  return unpack('<dd', slice(buckets, i - 1, i), 33)
+  local data, at = found(buckets, i - 1)
+  return unpack('<dd', data, at + 32)
 end
 
 -- Welford, "Note on a method for calculating corrected sums of squares and products" (1962).
@@ -148,7 +206,7 @@ local function fold(key, time, amount, fraud)
   local hour = floor(time / HOUR)
   local place = bucket_place(buckets, hour)
   if place < buckets.count and floor(time_at(buckets, place) / HOUR) == hour then
-    local newest, total, squares, events, frauds, all, bad = unpack('<i8ddi4i4dd', slice(buckets, place, place + 1))
+    local newest, total, squares, events, frauds, all, bad = unpack('<i8ddi4i4dd', found(buckets, place))
     local before = total / events
     events, total = events + 1, total + amount
     squares = squares + (amount - before) * (amount - total / events)
@@ -156,7 +214,7 @@ local function fold(key, time, amount, fraud)
     local record = pack('<i8ddi4i4dd', newest, total, squares, events, frauds, all + 1, bad + fraud)
     local rest = place + 1 < buckets.count and raised(slice(buckets, place + 1, buckets.count), 1, fraud) or ''
     call('SETRANGE', buckets.key, place * 48, record .. rest)
-    call('PEXPIRE', buckets.key, LIFE)
+    if rest == '' and not buckets.data then forget(buckets, place) else read(buckets) end
     return
   end
   local count = buckets.count
@@ -166,7 +224,19 @@ local function fold(key, time, amount, fraud)
   end
   local all, bad = totals_before(buckets, place)
   local record = pack('<i8ddi4i4dd', time, amount, 0, 1, fraud, all + 1, bad + fraud)
+  if place == count and count == buckets.count and count > 0 then
+    call('APPEND', buckets.key, record)
+    call('PEXPIRE', buckets.key, LIFE)
+    if buckets.data then
+      read(buckets)
+    else
+      buckets.count = count + 1
+      forget(buckets, count)
+    end
+    return
+  end
   keep(buckets.key, slice(buckets, 0, place) .. record .. raised(slice(buckets, place, count), 1, fraud))
+  read(buckets)
 end
 """
 )

@@ -101,7 +101,7 @@ class RedisLink:
         """How the last calls went: what is wrong, None when nothing is."""
         return "the feature store in Redis is closed" if self._closed else self._breaker.trouble
 
-    async def ask(self, script: Script, count: int, *arguments: Any) -> list[bytes] | None:
+    async def ask(self, script: Script, count: int, *arguments: Any) -> bytes | None:
         """Run a script within the time of a lookup; None when it fails, or when nobody is to be asked for a while.
 
         Parameters
@@ -119,14 +119,14 @@ class RedisLink:
             async with asyncio.timeout(self._place.timeout_seconds):
                 client = self._here()
                 try:
-                    answers = await client.evalsha(script.digest, count, *arguments)
+                    answer = await client.evalsha(script.digest, count, *arguments)
                 except NoScriptError:
-                    answers = await client.eval(script.text, count, *arguments)
+                    answer = await client.eval(script.text, count, *arguments)
         except _FAILURES as error:
             self._failed(error)
             return None
         self._breaker.worked()
-        return answers  # type: ignore[no-any-return] # the library has no types for scripts
+        return answer  # type: ignore[no-any-return] # the library has no types for scripts
 
     def do(self, what: Callable[[], _T]) -> _T:
         """Do something with the client, in the calling thread.

@@ -12,7 +12,7 @@ LOOKUP: Final = (
     COMMON
     + """
 local now = tonumber(ARGV[1])
-local PREFIX, SILENT = ARGV[2], ARGV[4] == '1'
+local PREFIX = ARGV[2]
 local about = call('GET', PREFIX .. 'about')
 if about ~= ARGV[3] then
   if about then return redis.error_reply('OTHER ' .. about) end
@@ -20,19 +20,30 @@ if about ~= ARGV[3] then
 end
 
 local function find_anywhere(view, identity)
-  local data = slice(view, 0, view.count)
-  local from = 1
+  local data, first = view.data, view.head + view.dead * 24
+  if not data then data, first = slice(view, 0, view.count), 0 end
+  local from = first + 1
   while true do
     local at = string.find(data, identity, from, true)
     if not at then return nil end
-    if (at - 17) % 24 == 0 then return (at - 17) / 24 end
+    if (at - first - 17) % 24 == 0 then return (at - first - 17) / 24 end
     from = at + 1
   end
 end
 
+-- Records of a view within a string, and where they begin and end in it: what is here is not copied for them.
+local function within(answers, view, from, to)
+  local data, first = view.data, view.head + view.dead * view.width
+  if not data then
+    data, first, to, from = slice(view, from, to), 0, to - from, 0
+  end
+  answers[#answers + 1] = pack('<i4i4i4', #data, first + from * view.width, first + math.max(from, to) * view.width)
+  answers[#answers + 1] = data
+end
+
 local function counts(kind, key, events, buckets, own, identity, time, answer)
   local last = time - kind.delay
-  local labels = call('GET', key .. 'f') or ''
+  local labels = labels_of(key)
   local spans = kind.spans
   local widest = last - spans[#spans]
   local event_end = first_after(events, events.count, last)
@@ -60,12 +71,17 @@ local function counts(kind, key, events, buckets, own, identity, time, answer)
   end
 end
 
+local function keep_labels(key, labels)
+  keep(key .. 'f', labels)
+  LABELS[key] = labels
+end
+
 local function fold_excess(key, events)
-  local first = slice(events, 0, 1)
-  local time, amount = unpack('<i8d', first)
-  local labels = call('GET', key .. 'f')
-  local at = labels and find_label(labels, string.sub(first, 17, 24))
-  if at then keep(key .. 'f', string.sub(labels, 1, at - 1) .. string.sub(labels, at + 24)) end
+  local data, place = found(events, 0)
+  local time, amount = unpack('<i8d', data, place)
+  local labels = labels_of(key)
+  local at = find_label(labels, string.sub(data, place + 16, place + 23))
+  if at then keep_labels(key, string.sub(labels, 1, at - 1) .. string.sub(labels, at + 24)) end
   fold(key, time, amount, at and 1 or 0)
 end
 
@@ -73,68 +89,84 @@ local function drop_head(events, gone)
   local dead, count = events.dead + gone, events.count - gone
   if count == 0 then
     call('DEL', events.key)
+    read(events)
   elseif dead >= DEAD or (dead >= 64 and dead >= count) then
     call('SET', events.key, pack('<i8', 0) .. slice(events, gone, events.count), 'PX', LIFE)
-    dead = 0
+    read(events)
   else
     call('SETRANGE', events.key, 0, pack('<i8', dead))
+    events.dead, events.count = dead, count
   end
-  events.data, events.dead, events.count, events.base = nil, dead, count, 8 + dead * 24
 end
 
 local function expire(key, events, until_time)
   local buckets = buckets_of(key)
   if buckets.count > 0 and time_at(buckets, 0) <= until_time then
     keep(buckets.key, slice(buckets, first_after(buckets, buckets.count, until_time), buckets.count))
+    read(buckets)
   end
   if events.count == 0 or time_at(events, 0) > until_time then return end
   drop_head(events, first_after(events, events.count, until_time))
-  local labels = call('GET', key .. 'f')
-  if labels then
+  local labels = labels_of(key)
+  if labels ~= '' then
     local kept = {}
     for at = 1, #labels, 24 do
       if unpack('<i8', labels, at + 8) > until_time then kept[#kept + 1] = string.sub(labels, at, at + 23) end
     end
-    keep(key .. 'f', table.concat(kept))
+    keep_labels(key, table.concat(kept))
+  end
+end
+
+local function append(events, record)
+  call('APPEND', events.key, record)
+  events.count = events.count + 1
+  if not events.data then
+    forget(events, events.count - 1)
+  elseif #events.data < events.small - 24 then
+    events.data = events.data .. record
+  else
+    read(events)
   end
 end
 
 local function add(kind, key, events, buckets, time, amount, identity)
-  local newest = time
-  if events.count > 0 then newest = math.max(newest, time_at(events, events.count - 1)) end
+  local newest = events.count > 0 and time_at(events, events.count - 1)
   local place = first_after(events, events.count, time)
   if place == 0 and buckets.count > 0 then
     fold(key, time, amount, 0)
   else
     local record = pack('<i8d', time, amount) .. identity
     if events.count == 0 then
-      call('SET', events.key, pack('<i8', 0) .. record)
-      events.dead, events.base = 0, 8
-    elseif place == events.count then
-      call('APPEND', events.key, record)
+      call('SET', events.key, pack('<i8', 0) .. record, 'PX', LIFE)
+      read(events)
     else
-      call('SETRANGE', events.key, events.base + place * 24, record .. slice(events, place, events.count))
+      if place == events.count then
+        append(events, record)
+      else
+        local at = events.head + (events.dead + place) * 24
+        call('SETRANGE', events.key, at, record .. slice(events, place, events.count))
+        read(events)
+      end
+      if time - newest > DAY then call('PEXPIRE', events.key, LIFE) end
     end
-    events.count, events.data = events.count + 1, nil
     if events.count > EXACT then
       fold_excess(key, events)
       drop_head(events, 1)
     end
   end
-  expire(key, events, math.min(newest, now + DAY) - kind.horizon)
-  call('PEXPIRE', events.key, LIFE)
+  expire(key, events, math.min(math.max(newest or time, time), now + DAY) - kind.horizon)
 end
 
 local answers, latest = {}, 0
 for row = 1, #KEYS / 3 do
-  local packed = ARGV[row + 4]
+  local packed = ARGV[row + 3]
   local time, amount = unpack('<i8d', packed)
   local identity, record = string.sub(packed, 17, 24), string.byte(packed, 25) == 1
   local states, answer, known = {}, {}, true
   local own_time = time
   for number, kind in ipairs(KINDS) do
     local key = KEYS[(row - 1) * 3 + number]
-    local events, buckets = events_of(key), buckets_of(key)
+    local events, buckets = events_of(key, kind.whole), buckets_of(key, kind.whole)
     local own
     if kind.whole then
       own = find_anywhere(events, identity)
@@ -145,20 +177,18 @@ for row = 1, #KEYS / 3 do
     end
     known = known and own ~= nil
     states[number] = {key, events, buckets, own}
-    if SILENT then
-      -- Only recorded.
-    elseif kind.whole then
+    if kind.whole then
       local last, first = time - kind.delay, time - kind.delay - kind.spans[#kind.spans]
       local event_end, bucket_end = first_after(events, events.count, last), first_after(buckets, buckets.count, last)
       local start = first_after(events, event_end, first)
-      answers[#answers + 1] = slice(events, start, event_end)
-      answers[#answers + 1] = slice(buckets, first_after(buckets, bucket_end, first), bucket_end)
+      within(answers, events, start, event_end)
+      within(answers, buckets, first_after(buckets, bucket_end, first), bucket_end)
       answer[1] = pack('<d', own and own - start or -1)
     else
       counts(kind, key, events, buckets, own, identity, time, answer)
     end
   end
-  if not SILENT then answers[#answers + 1] = table.concat(answer) end
+  answers[#answers + 1] = table.concat(answer)
   if record and not known then
     for number, kind in ipairs(KINDS) do
       local key, events, buckets, own = states[number][1], states[number][2], states[number][3], states[number][4]
@@ -170,6 +200,6 @@ end
 if latest > tonumber(call('GET', PREFIX .. 'latest') or '0') then
   call('SET', PREFIX .. 'latest', string.format('%.0f', latest))
 end
-return answers
+return table.concat(answers)
 """
 )

@@ -45,6 +45,9 @@ _IDENTITY: Final = struct.Struct("<Q")
 _ROW: Final = struct.Struct("<qdQB")
 #: What a script counts for merchant and category, as they stand among a row's statistics.
 _CUSTOMER_WIDTH: Final = len(PLACES[CUSTOMER])
+#: Of a row's answer: its customer's events, then buckets, each as a string that holds them, after its length and their
+#: place in it; then numbers.
+_WITHIN: Final = struct.Struct("<iii")
 _ANSWER: Final = struct.Struct(f"<{1 + WIDTH - _CUSTOMER_WIDTH}d")
 _LOOKUP, _LABEL, _PUT, _ERASE = map(Script, (LOOKUP, LABEL, PUT, ERASE))
 
@@ -103,13 +106,11 @@ class RedisStore:
         for start in range(0, len(times), _ROWS):
             part = slice(start, start + _ROWS)
             keys, rows = self._packed(transactions[part], times[part], record[part])
-            answers = await self._link.ask(
-                _LOOKUP, len(keys), *keys, self._clock(), self._prefix, self._about, b"0", *rows
-            )
-            if answers is None:
+            answer = await self._link.ask(_LOOKUP, len(keys), *keys, self._clock(), self._prefix, self._about, *rows)
+            if answer is None:
                 failed[part] = True
             else:
-                _decode(answers, times, statistics, start)
+                _decode(answer, times, statistics, start)
         if failed.any():
             return rows_without(failed, transactions, times, statistics)
         return FeatureRows(feature_rows(transactions, times, statistics), [()] * len(times))
@@ -237,14 +238,22 @@ class RedisStore:
         self._link.close()
 
 
-def _decode(answers: Sequence[bytes], times: Sequence[int], statistics: FloatArray, start: int) -> None:
-    for row in range(len(answers) // 3):
-        events, buckets, counted = answers[3 * row : 3 * row + 3]
-        column = start + row
-        own, *numbers = _ANSWER.unpack(counted)
+def _decode(answer: bytes, times: Sequence[int], statistics: FloatArray, start: int) -> None:
+    at, column = 0, start
+    while at < len(answer):
+        events, at = _records(answer, at)
+        buckets, at = _records(answer, at)
+        own, *numbers = _ANSWER.unpack_from(answer, at)
         # The sums are made by the compiled store's code, so they come out the same to the bit.
         _states.row_statistics(SPECIFICATION[0], events, buckets, int(own), times[column], statistics, column)
         statistics[_CUSTOMER_WIDTH:, column] = numbers
+        at, column = at + _ANSWER.size, column + 1
+
+
+def _records(answer: bytes, at: int) -> tuple[bytes, int]:
+    length, first, last = _WITHIN.unpack_from(answer, at)
+    begin = at + _WITHIN.size
+    return answer[begin + first : begin + last], begin + length
 
 
 def _strings(states: KeyStates, number: int) -> tuple[bytes, bytes, bytes]:
