@@ -147,7 +147,7 @@ local function add(kind, key, events, buckets, time, amount, identity)
         call('SETRANGE', events.key, at, record .. slice(events, place, events.count))
         read(events)
       end
-      if time - newest > DAY then call('PEXPIRE', events.key, LIFE) end
+      if floor(time / DAY) > floor(newest / DAY) then call('PEXPIRE', events.key, LIFE) end
     end
     if events.count > EXACT then
       fold_excess(key, events)
