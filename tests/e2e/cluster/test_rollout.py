@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -15,10 +13,10 @@ import yaml
 from tests.e2e.cluster.images import Images
 from tests.e2e.cluster.node import Cluster
 from tests.e2e.cluster.releases import install, local_values, restricted_namespace, stand_ins, until, writable_volumes
+from tests.e2e.cluster.rollouts import RELEASE, rollout, rollout_command, same_story, status
+from tests.fraud.server import ROOT
 from tests.helm.charts import CHART
 
-RELEASE = "fraud"
-ROOT = Path(__file__).parents[3]
 PLAN = {"steps": [{"weight": 0, "shortest_seconds": 3600}, {"weight": 100}], "look_seconds": 1}
 
 
@@ -35,53 +33,25 @@ def controller(cluster: Cluster, namespace: str) -> Iterator[subprocess.Popen[st
     """`rollout run` on this machine; without a Prometheus that it reaches, so nothing moves by itself."""
     arguments = ("run", "--release", RELEASE, "--prometheus", "http://127.0.0.1:9", "--port", "0")
     with subprocess.Popen(
-        _command(*arguments, namespace=namespace), cwd=ROOT, env=dict(cluster.environ), text=True
+        rollout_command(*arguments, namespace=namespace), cwd=ROOT, env=dict(cluster.environ), text=True
     ) as process:
         yield process
         process.terminate()
 
 
-def _command(*arguments: str, namespace: str) -> list[str]:
-    return [sys.executable, "-m", "k8s", "rollout", *arguments, "--namespace", namespace]
-
-
-def _rollout(cluster: Cluster, namespace: str, *arguments: str) -> str:
-    return subprocess.run(
-        _command(*arguments, namespace=namespace),
-        cwd=ROOT,
-        env=dict(cluster.environ),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-    ).stdout
-
-
-def _status(cluster: Cluster, namespace: str) -> dict[str, Any]:
-    read: dict[str, Any] = json.loads(_rollout(cluster, namespace, "status", "--output", "json"))
-    return read
-
-
 def _start(cluster: Cluster, namespace: str, folder: Path, name: str, *challenger: str) -> None:
     (folder / "plan.yaml").write_text(yaml.safe_dump(PLAN))
     given = ("--plan", str(folder / "plan.yaml"), "--name", name, "--chart", str(CHART))
-    _rollout(cluster, namespace, "start", "--release", RELEASE, *challenger, *given)
-
-
-def _same_story(cluster: Cluster, namespace: str, rollout: dict[str, Any]) -> None:
-    told = json.loads(cluster.helm("history", RELEASE, "--namespace", namespace, "--output", "json"))
-    helm = {item["revision"] for item in told if item["description"].startswith(f"rollout {rollout['name']} ")}
-    began = rollout["changes"][0]["revision"]
-    assert helm == {item["revision"] for item in rollout["changes"] if (item["revision"] or 0) > began}
+    rollout(cluster, namespace, "start", "--release", RELEASE, *challenger, *given)
 
 
 @pytest.mark.usefixtures("controller")
 def test_a_missing_image_is_rolled_back(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
     _start(cluster, namespace, tmp_path, "missing", "--tag", "nowhere")
-    until(lambda: _status(cluster, namespace)["phase"] == "rolled_back", "the rollback")
-    ended = _status(cluster, namespace)
+    until(lambda: status(cluster, namespace)["phase"] == "rolled_back", "the rollback")
+    ended = status(cluster, namespace)
     assert "nowhere" in ended["changes"][-1]["reason"]
-    _same_story(cluster, namespace, ended)
+    same_story(cluster, namespace, ended)
     values = json.loads(cluster.helm("get", "values", RELEASE, "--namespace", namespace, "--all", "--output", "json"))
     assert values["scoring"]["rollout"] == {"stage": "none", "weight": 0, "name": ""}
     events = cluster.get("events", namespace=namespace)["items"]
@@ -92,10 +62,10 @@ def test_a_missing_image_is_rolled_back(cluster: Cluster, namespace: str, tmp_pa
 def test_an_abort(cluster: Cluster, namespace: str, images: Images, tmp_path: Path) -> None:
     # The same image by its whole name is another challenger to the chart.
     _start(cluster, namespace, tmp_path, "aborted", "--repository", f"{images.prefix}/fraud-scoring")
-    until(lambda: _status(cluster, namespace)["stage"] == "shadow", "the shadow")
-    _rollout(cluster, namespace, "abort", "--why", "enough")
-    until(lambda: _status(cluster, namespace)["phase"] == "aborted", "the end")
-    _same_story(cluster, namespace, _status(cluster, namespace))
+    until(lambda: status(cluster, namespace)["stage"] == "shadow", "the shadow")
+    rollout(cluster, namespace, "abort", "--why", "enough")
+    until(lambda: status(cluster, namespace)["phase"] == "aborted", "the end")
+    same_story(cluster, namespace, status(cluster, namespace))
     names = [item["metadata"]["name"] for item in cluster.get("deployments", namespace=namespace)["items"]]
     assert f"{RELEASE}-scoring" in names
     assert f"{RELEASE}-scoring-challenger" not in names
