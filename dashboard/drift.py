@@ -27,8 +27,9 @@ _CLOCK: Final = {
     "day_of_week": timedelta(days=7),
     "is_weekend": timedelta(days=7),
 }
-#: Predictions in a bin that may stand for those of training.
-_FEWEST: Final = 20
+#: Predictions in a bin that may stand for those of training: this share of all, and this many.
+_FEWEST_SHARE: Final = 0.01
+_FEWEST: Final = 5
 
 
 def table(state: DriftState, window: DriftWindow) -> pd.DataFrame:
@@ -117,8 +118,9 @@ def moved_the_score(state: DriftState, kept: Sequence[KeptPrediction]) -> pd.Dat
     Returns
     -------
     DataFrame
-        ``feature``, ``effect`` on the mean score, and its standard ``error``; the largest first. What belongs to the
-        clock is there when the predictions cover enough of it. Empty without feature rows of this model.
+        ``feature``, ``effect`` on the mean score, and its standard ``error``; the largest first, and at last, with NaN,
+        what cannot be weighted: most of training has no counterpart. What belongs to the clock is there when the
+        predictions cover enough of it. Empty without feature rows of this model.
     """
     rows = [item for item in kept if item.features is not None and item.model.version == state.model.version]
     columns = ["feature", "effect", "error"]
@@ -132,7 +134,7 @@ def moved_the_score(state: DriftState, kept: Sequence[KeptPrediction]) -> pd.Dat
         for part in state.parts
         if part.name != SCORE and covered >= _CLOCK.get(part.name, timedelta())
     ]
-    frame = pd.DataFrame(effects, columns=columns).dropna()
+    frame = pd.DataFrame(effects, columns=columns)
     return frame.sort_values("effect", key=np.abs, ascending=False, kind="stable").reset_index(drop=True)
 
 
@@ -141,7 +143,7 @@ def _effect(part: DriftPart, values: NDArray[np.float64], scores: NDArray[np.flo
     bins = np.searchsorted(np.asarray(part.edges), values)
     training = np.asarray(part.training, dtype=np.float64)
     now = np.bincount(bins, minlength=training.size)
-    usable = now >= _FEWEST
+    usable = now >= max(_FEWEST, _FEWEST_SHARE * len(values))
     if training[usable].sum() < 0.5 * training.sum():
         return np.nan, np.nan
     weights = np.where(usable, training / np.maximum(now, 1), 0.0)[bins]

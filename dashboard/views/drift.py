@@ -148,9 +148,15 @@ def _moved(state: DriftState) -> None:
         )
         return
     beyond = found[found["effect"].abs() > 2 * found["error"]]
-    if beyond.empty:
+    unlike = [plain(str(name)) for name in found.loc[found["effect"].isna(), "feature"]]
+    if unlike:
+        st.warning(
+            f"Hardly a payment is now as most were in training, so that nothing can be said of: {', '.join(unlike)}.",
+            icon=":material/warning:",
+        )
+    if beyond.empty and len(unlike) < len(found):
         st.success("Nothing has moved the mean score by more than chance does.", icon=":material/check_circle:")
-    else:
+    elif not beyond.empty:
         st.altair_chart(effects(beyond.head(_EFFECTS)), width="stretch")
     st.caption(
         f"Over the newest {len(kept):,} kept predictions: by how much their mean score is higher than it would be if"

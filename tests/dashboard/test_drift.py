@@ -13,6 +13,7 @@ from bentos.core.drift import DriftMoment, DriftPart, DriftState, PartInWindow
 from bentos.core.features import FEATURE_NAMES
 from bentos.core.records import KeptPrediction
 from dashboard.drift import distributions, drifted, from_moments, from_prometheus, moved_the_score, table
+from dashboard.drift_charts import effects
 from dashboard.traffic import from_prometheus as traffic_from_prometheus
 from tests.dashboard.conftest import open_page, texts
 from tests.dashboard.lively import PAYMENTS, Lively
@@ -102,7 +103,10 @@ def test_what_moved_the_score_is_what_it_depends_on() -> None:
         _kept(20.0 if one else 5.0, 20.0 if far else 5.0, 0.5 if one else 0.1)
         for one, far in zip(large, rng.permutation(large), strict=True)
     ]
-    found = moved_the_score(STATE, [*kept, _kept(1.0, 1.0, 0.9, version="other")]).set_index("feature")["effect"]
+    frame = moved_the_score(STATE, [*kept, _kept(1.0, 1.0, 0.9, version="other")])
+    bars, spans = effects(frame).to_dict()["layer"]
+    assert (bars["mark"]["type"], spans["mark"]["type"]) == ("bar", "rule")
+    found = frame.set_index("feature")["effect"]
     assert found.index[0] == "amount"
     assert found["amount"] == pytest.approx((0.6 - 0.2) * 0.4)
     assert abs(found["distance_km"]) < 0.01
@@ -114,7 +118,9 @@ def test_what_moved_the_score_is_what_it_depends_on() -> None:
 def test_a_few_predictions_do_not_stand_for_many() -> None:
     # Four fifths of training had small amounts, of which five predictions are left.
     kept = [_kept(5.0, 5.0, 0.9)] * 5 + [_kept(20.0, 20.0, 0.1)] * 995
-    assert "amount" not in moved_the_score(STATE, kept)["feature"].tolist()
+    found = moved_the_score(STATE, kept).set_index("feature")["effect"]
+    assert np.isnan(found["amount"])
+    assert found.index[-1] == "amount"
 
 
 def test_the_clock_is_weighed_when_enough_of_it_is_covered() -> None:
