@@ -17,6 +17,7 @@ from dashboard.words import score
 
 __all__ = [
     "Picture",
+    "decades",
     "drawn",
     "lines",
     "score_curve",
@@ -40,6 +41,12 @@ def drawn(frame: pd.DataFrame) -> pd.DataFrame:
     """
     instants = pd.to_datetime(frame["time"], utc=True).dt.as_unit("us")
     return frame.assign(time=instants.astype(pd.ArrowDtype(pa.timestamp("us", "UTC"))))
+
+
+def decades(highest: float) -> list[float]:
+    """What stands at an axis that squeezes large numbers: 0, 1, 10, and so on up to the last that is reached."""
+    last = int(np.log10(highest)) if highest >= 1 else 0
+    return [0.0, *(10.0**power for power in range(last + 1))]
 
 
 def waterfall(explanation: Explanation, shown: int = 8) -> Picture:
@@ -93,7 +100,9 @@ def score_scale(value: float, thresholds: ThresholdPair) -> Picture:
     """The scores from 0 to 1 in the colours of their decisions, with a mark where this one lies."""
     bounds = [0.0, thresholds.review, thresholds.block, 1.0]
     zones = pd.DataFrame({"from": bounds[:-1], "to": bounds[1:], "decision": DECISIONS})
-    x = alt.X("from:Q", title=None, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(values=bounds, format=".2f"))
+    # Close bounds are written all the same: where review begins is what people look for.
+    axis = alt.Axis(values=bounds[1:], format=".2f", labelOverlap=False)
+    x = alt.X("from:Q", title=None, scale=alt.Scale(domain=[0, 1]), axis=axis)
     band = (
         alt.Chart(zones)
         .mark_bar(height=16, opacity=0.85)
@@ -108,8 +117,9 @@ def score_scale(value: float, thresholds: ThresholdPair) -> Picture:
 
 def score_curve(frame: pd.DataFrame, now: float, thresholds: ThresholdPair, title: str, *, log: bool) -> Picture:
     """How the score moves with one field (columns ``value`` and ``score``), and where the transaction is."""
-    scale = alt.Scale(type="symlog", constant=10) if log else alt.Scale(nice=False)
-    x = alt.X("value:Q", title=title, scale=scale, axis=alt.Axis(tickCount=5, grid=False))
+    scale = alt.Scale(type="symlog", constant=10, nice=False) if log else alt.Scale(nice=False)
+    axis = alt.Axis(values=decades(float(frame["value"].max()))[2:], grid=False) if log else alt.Axis(grid=False)
+    x = alt.X("value:Q", title=title, scale=scale, axis=axis)
     y = alt.Y("score:Q", title=None, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=3))
     line = alt.Chart(frame).mark_line(color=LEGITIMATE, strokeWidth=2).encode(x=x, y=y, tooltip=["value", "score"])
     limits = pd.DataFrame({"score": [thresholds.review, thresholds.block], "decision": ["review", "block"]})
@@ -140,7 +150,12 @@ def score_histogram(scores: Sequence[float], decisions: Sequence[str]) -> Pictur
         .encode(
             x=alt.X("low:Q", title="score", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=10, grid=False)),
             x2="high:Q",
-            y=alt.Y("base:Q", title="transactions", scale=alt.Scale(type="symlog"), axis=alt.Axis(tickCount=5)),
+            y=alt.Y(
+                "base:Q",
+                title="transactions",
+                scale=alt.Scale(type="symlog"),
+                axis=alt.Axis(values=decades(float(counted["top"].max())), format=",.0f", labelOverlap=False),
+            ),
             y2="top:Q",
             color=alt.Color("decision:N", scale=_DECISION_COLOURS, title=None, legend=alt.Legend(orient="top")),
             tooltip=["decision", alt.Tooltip("low", format=".2f"), alt.Tooltip("high", format=".2f"), "rows"],

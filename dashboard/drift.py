@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bentos.core.drift import SCORE, DriftPart, DriftState, DriftWindow
 from bentos.core.records import KeptPrediction
@@ -17,6 +19,17 @@ __all__ = ["distributions", "drifted", "from_moments", "from_prometheus", "moved
 
 #: How far back Prometheus is asked for an index of a window, in minutes.
 _MINUTES: dict[DriftWindow, int] = {"hour": 2 * 1440, "day": 14 * 1440, "week": 42 * 1440}
+
+#: What payments have to cover before a feature of the clock can be weighted: part of a day or a week is no drift.
+_CLOCK: Final = {
+    "hour": timedelta(days=1),
+    "is_night": timedelta(days=1),
+    "day_of_week": timedelta(days=7),
+    "is_weekend": timedelta(days=7),
+}
+#: Predictions in a bin that may stand for those of training: this share of all, and this many.
+_FEWEST_SHARE: Final = 0.01
+_FEWEST: Final = 5
 
 
 def table(state: DriftState, window: DriftWindow) -> pd.DataFrame:
@@ -100,29 +113,42 @@ def moved_the_score(state: DriftState, kept: Sequence[KeptPrediction]) -> pd.Dat
     Predictions are weighted so that the feature is distributed over its bins as in training; what the mean score then
     lacks is the feature's doing, and that of whatever goes along with it (correction of covariate shift by density
     ratios: Shimodaira 2000, doi:10.1016/S0378-3758(00)00115-4). Effects of features that go together are shared, so
-    they do not add up. Bins of training that nobody falls into now cannot be weighted, and are left out.
+    they do not add up. Bins into which hardly anybody falls now are left out: a few predictions would stand for many.
 
     Returns
     -------
     DataFrame
-        ``feature`` and ``effect`` on the mean score, the largest first; empty without feature rows of this model.
+        ``feature``, ``effect`` on the mean score, and its standard ``error``; the largest first, and at last, with NaN,
+        what cannot be weighted: most of training has no counterpart. What belongs to the clock is there when the
+        predictions cover enough of it. Empty without feature rows of this model.
     """
     rows = [item for item in kept if item.features is not None and item.model.version == state.model.version]
-    columns = ["feature", "effect"]
+    columns = ["feature", "effect", "error"]
     if not rows:
         return pd.DataFrame(columns=columns)
     scores = np.array([item.score for item in rows])
-    effects = []
-    for part in state.parts:
-        if part.name == SCORE:
-            continue
-        values = np.array([(item.features or {})[part.name] for item in rows])
-        bins = np.searchsorted(np.asarray(part.edges), values)
-        training = np.asarray(part.training, dtype=np.float64)
-        now = np.bincount(bins, minlength=training.size)
-        weights = training[bins] / now[bins]
-        total = weights.sum()
-        effect = scores.mean() - (weights @ scores) / total if total > 0 else np.nan
-        effects.append({"feature": part.name, "effect": effect})
-    frame = pd.DataFrame(effects, columns=columns).dropna()
+    moments = [item.timestamp for item in rows]
+    covered = max(moments) - min(moments)
+    effects = [
+        (part.name, *_effect(part, np.array([(item.features or {})[part.name] for item in rows]), scores))
+        for part in state.parts
+        if part.name != SCORE and covered >= _CLOCK.get(part.name, timedelta())
+    ]
+    frame = pd.DataFrame(effects, columns=columns)
     return frame.sort_values("effect", key=np.abs, ascending=False, kind="stable").reset_index(drop=True)
+
+
+def _effect(part: DriftPart, values: NDArray[np.float64], scores: NDArray[np.float64]) -> tuple[float, float]:
+    """Effect of a feature on the mean score, and its standard error; NaN when most of training has no counterpart."""
+    bins = np.searchsorted(np.asarray(part.edges), values)
+    training = np.asarray(part.training, dtype=np.float64)
+    now = np.bincount(bins, minlength=training.size)
+    usable = now >= max(_FEWEST, _FEWEST_SHARE * len(values))
+    if training[usable].sum() < 0.5 * training.sum():
+        return np.nan, np.nan
+    weights = np.where(usable, training / np.maximum(now, 1), 0.0)[bins]
+    weights /= weights.sum()
+    weighted = weights @ scores
+    # How much each prediction pulls at the difference of both means.
+    pulls = (scores - scores.mean()) / len(scores) - weights * (scores - weighted)
+    return float(scores.mean() - weighted), float(np.sqrt(pulls @ pulls))

@@ -11,6 +11,7 @@ import streamlit as st
 
 from bentos.core.records import KeptPrediction
 from dashboard import reads
+from dashboard.charts import decades
 from dashboard.service import Service
 from dashboard.style import COLOURS, DECISIONS
 from dashboard.troubles import Trouble, show_trouble
@@ -50,7 +51,12 @@ def show_past(service: Service, customer_id: str, *, without: str | None = None,
         .mark_circle(size=70, opacity=0.9)
         .encode(
             x=alt.X("time:T", title=None),
-            y=alt.Y("amount:Q", title="amount", scale=alt.Scale(type="symlog"), axis=alt.Axis(tickCount=4)),
+            y=alt.Y(
+                "amount:Q",
+                title="amount",
+                scale=alt.Scale(type="symlog"),
+                axis=alt.Axis(values=decades(float(table["amount"].max())), format=",.0f", labelOverlap="greedy"),
+            ),
             color=alt.Color(
                 "decision:N",
                 scale=alt.Scale(domain=list(DECISIONS), range=[COLOURS[name] for name in DECISIONS]),

@@ -59,7 +59,7 @@ def _openapi() -> dict[str, Any]:
 
 
 def _http(document: Mapping[str, Any]) -> Iterator[str]:
-    schemas = document["components"]["schemas"]
+    schemas = _named(document)
     yield f"# HTTP\n\n{_MADE}\n"
     yield f"{document['info']['description']} As a document for tools: [openapi.json](openapi.json); a running service"
     yield "shows it at `/docs`. Deadlines, errors and the Open Inference Protocol: [serving.md](../serving.md).\n"
@@ -69,6 +69,34 @@ def _http(document: Mapping[str, Any]) -> Iterator[str]:
     yield "## Schemas\n"
     for name, schema in sorted(schemas.items()):
         yield from _schema(name, schema)
+
+
+def _named(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Schemas by name: those of the document, and objects that stand within others.
+
+    What a call takes or answers itself is not among them; its fields are listed with the call.
+    """
+    found = dict(document["components"]["schemas"])
+    operations = [one for operations in document["paths"].values() for one in operations.values()]
+    bodies = [body for one in operations for body in (one.get("requestBody", {}), *one["responses"].values())]
+    wholes = [content.get("schema", {}) for body in bodies for content in body.get("content", {}).values()]
+    for whole in (*document["components"]["schemas"].values(), *wholes):
+        for part in _parts(whole):
+            known = found.setdefault(part["title"], part)
+            if list(known["properties"]) != list(part["properties"]):
+                raise ValueError(f"two objects are called {part['title']}, and have other fields")
+    return found
+
+
+def _parts(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Objects with a name and fields within a schema, at any depth."""
+    members = list(schema.get("properties", {}).values())
+    members += [one for join in ("anyOf", "oneOf", "allOf") for one in schema.get(join, ())]
+    members += [schema[name] for name in ("items", "additionalProperties") if isinstance(schema.get(name), Mapping)]
+    for member in members:
+        if "properties" in member and "title" in member:
+            yield member
+        yield from _parts(member)
 
 
 def _operation(method: str, path: str, operation: Mapping[str, Any]) -> Iterator[str]:
@@ -83,11 +111,11 @@ def _operation(method: str, path: str, operation: Mapping[str, Any]) -> Iterator
             yield f"| `{one['name']}` | {one['in']}{required} | {_type(one['schema'])} | {text} |"
         yield ""
     for kind, content in operation.get("requestBody", {}).get("content", {}).items():
-        yield f"Body, `{kind}`: {_type(content.get('schema', {}))}\n"
+        yield f"Body, `{kind}`: {_whole(content.get('schema', {}))}\n"
         yield from _fields(content.get("schema", {}))
     yield "| status | answer |\n|---|---|"
     for status, response in operation["responses"].items():
-        kinds = ", ".join(_type(content.get("schema", {})) for content in response.get("content", {}).values())
+        kinds = ", ".join(_whole(content.get("schema", {})) for content in response.get("content", {}).values())
         yield f"| {status} | {_line(response.get('description'))}{f': {kinds}' if kinds else ''} |"
     yield ""
     for status, response in operation["responses"].items():
@@ -116,6 +144,11 @@ def _fields(schema: Mapping[str, Any]) -> Iterator[str]:
     yield ""
 
 
+def _whole(schema: Mapping[str, Any]) -> str:
+    """Type of what a call takes or answers; its fields stand below."""
+    return str(schema.get("title", "object")) if "properties" in schema else _type(schema)
+
+
 def _type(schema: Mapping[str, Any]) -> str:
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
@@ -129,10 +162,23 @@ def _type(schema: Mapping[str, Any]) -> str:
         return f"`{schema['const']}`"
     if schema.get("type") == "array":
         return f"list of {_type(schema.get('items', {}))}"
+    return _object(schema) or _scalar(schema)
+
+
+def _object(schema: Mapping[str, Any]) -> str:
+    """Type of an object of which more is known; empty for all others."""
+    if "properties" in schema and "title" in schema:
+        return f"[{schema['title']}](#{schema['title'].lower()})"
+    if isinstance(schema.get("additionalProperties"), Mapping):
+        keys = schema.get("propertyNames", {})
+        return f"object of {_type(schema['additionalProperties'])}{f' by {_type(keys)}' if 'enum' in keys else ''}"
+    return ""
+
+
+def _scalar(schema: Mapping[str, Any]) -> str:
     kind = schema.get("type", "object" if "properties" in schema else "any")
     limits = [f"{word} {schema[key]:,}" for key, word in (("minimum", "≥"), ("maximum", "≤")) if key in schema]
-    text = schema.get("title", kind) if kind == "object" and "properties" in schema else kind
-    return f"{text} {', '.join(limits)}".strip() + (f", {schema['format']}" if "format" in schema else "")
+    return f"{kind} {', '.join(limits)}".strip() + (f", {schema['format']}" if "format" in schema else "")
 
 
 def _line(text: str | None) -> str:

@@ -36,7 +36,7 @@ def page() -> None:
         return
     window = st.segmented_control("Window", DRIFT_WINDOWS, default="hour", required=True, key="drift_window")
     _verdict(state, window)
-    left, right = st.columns([4, 5], gap="large")
+    left, right = st.columns([6, 5], gap="large")
     with left:
         _table(state, window)
     with right:
@@ -75,11 +75,12 @@ def _table(state: DriftState, window: DriftWindow) -> None:
         hide_index=True,
         width="stretch",
         height=300,
+        placeholder="–",
         column_config={
-            "psi": st.column_config.NumberColumn("PSI", format="%.4f"),
-            "limit": st.column_config.NumberColumn(format="%.4f"),
-            "of limit": st.column_config.ProgressColumn(min_value=0, max_value=2, format="%.2f"),
-            "missing": st.column_config.NumberColumn(format="percent"),
+            "psi": st.column_config.NumberColumn("PSI", format="%.3f", width=60),
+            "limit": st.column_config.NumberColumn(format="%.3f", width=60),
+            "of limit": st.column_config.ProgressColumn(min_value=0, max_value=2, format="%.2f", width=110),
+            "missing": st.column_config.NumberColumn(format="percent", width=70),
         },
     )
     st.caption("Beyond its limit a feature has drifted. Hour and weekday need a whole week, night a whole day.")
@@ -146,10 +147,22 @@ def _moved(state: DriftState) -> None:
             "Needs kept predictions with their feature rows (FRAUD_PREDICTION_LOG=all).", icon=":material/database:"
         )
         return
-    st.altair_chart(effects(found.head(_EFFECTS)), width="stretch")
+    beyond = found[found["effect"].abs() > 2 * found["error"]]
+    unlike = [plain(str(name)) for name in found.loc[found["effect"].isna(), "feature"]]
+    if unlike:
+        st.warning(
+            f"Hardly a payment is now as most were in training, so that nothing can be said of: {', '.join(unlike)}.",
+            icon=":material/warning:",
+        )
+    if beyond.empty and len(unlike) < len(found):
+        st.success("Nothing has moved the mean score by more than chance does.", icon=":material/check_circle:")
+    elif not beyond.empty:
+        st.altair_chart(effects(beyond.head(_EFFECTS)), width="stretch")
     st.caption(
         f"Over the newest {len(kept):,} kept predictions: by how much their mean score is higher than it would be if"
-        " the feature were distributed as in training. Features that go together share an effect: they do not add up."
+        " the feature were distributed as in training; the thin line is two standard errors to each side. Features"
+        " that go together share an effect: they do not add up. What belongs to the clock is shown when these"
+        " predictions cover a day, or a week."
     )
 
 

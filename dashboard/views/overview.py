@@ -55,7 +55,7 @@ def _live() -> None:
     ever = Span(None, scrapes[-1])
     _numbers(span, ever)
     _charts(_over_time(scrapes))
-    left, right = st.columns(2, gap="large")
+    left, right = st.columns([3, 2], gap="large")
     with left:
         st.markdown("**Models**")
         st.dataframe(_models(ever, scrapes[-1]), hide_index=True, width="stretch")
@@ -164,7 +164,7 @@ def _models(ever: Span, latest: Scrape) -> pd.DataFrame:
         alerts = int(pairs.decisions[["review", "block"]].to_numpy().sum())
         rows.append(
             {
-                "role": "challenger, in the shadow",
+                "role": "challenger in the shadow",
                 "version": pairs.challenger,
                 "transactions": f"{pairs.count:,}",
                 "alert rate": percent(share(alerts, pairs.count)),

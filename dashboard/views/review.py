@@ -156,19 +156,21 @@ def _reasons(item: KeptPrediction) -> None:
             "colour": [FRAUD if reason.contribution > 0 else LEGITIMATE for reason in item.reasons],
         }
     )
-    # Room for the numbers beside the bars.
-    domain = [1.4 * min(0.0, frame["contribution"].min()), 1.4 * max(0.0, frame["contribution"].max())]
-    y = alt.Y("reason:N", sort=None, title=None, axis=alt.Axis(labelLimit=330, ticks=False, domain=False))
-    base = alt.Chart(frame)
-    bars = base.mark_bar(height=16, cornerRadius=2).encode(
-        x=alt.X("contribution:Q", axis=None, scale=alt.Scale(domain=domain)),
-        y=y,
-        color=alt.Color("colour:N", scale=None),
+    # Room for the numbers beside the bars; the words stand above them, as long as they are.
+    least, most = min(0.0, frame["contribution"].min()), max(0.0, frame["contribution"].max())
+    room = 0.2 * (most - least)
+    domain = [least - room * (least < 0), most + room * (most > 0)]
+    base = alt.Chart(frame).encode(y=alt.Y("reason:N", sort=None, axis=None))
+    x = alt.X("contribution:Q", axis=None, scale=alt.Scale(domain=domain))
+    bars = base.mark_bar(height=12, yOffset=9, cornerRadius=2).encode(x=x, color=alt.Color("colour:N", scale=None))
+    words = base.mark_text(align="left", dy=-9, fontSize=13, limit=460, color=INK).encode(
+        x=alt.value(0), text="reason:N"
     )
-    texts = base.mark_text(align="left", dx=4, color=INK).encode(
-        x="contribution:Q", y=y, text=alt.Text("contribution:Q", format="+.3f")
-    )
-    st.altair_chart(alt.layer(bars, texts).properties(height=28 * len(frame) + 8), width="stretch")
+    number = alt.Text("contribution:Q", format="+.3f")
+    after = base.mark_text(align="left", dx=4, dy=9, color=INK).encode(x=x, text=number)
+    before = base.mark_text(align="right", dx=-4, dy=9, color=INK).encode(x=x, text=number)
+    signs = after.transform_filter("datum.contribution > 0"), before.transform_filter("datum.contribution <= 0")
+    st.altair_chart(alt.layer(bars, words, *signs).properties(height=44 * len(frame) + 8), width="stretch")
 
 
 def _buttons(item: KeptPrediction, second: bool) -> None:

@@ -35,7 +35,7 @@ def page() -> None:
     """The page."""
     page_title("Rollout", "From champion to challenger: stage, weight, gates, and paired scores.")
     here = session()
-    if here.settings.dashboard_release is None:
+    if not here.settings.dashboard_release:
         st.info(
             "Stage, weight, gates and buttons need a release on a cluster: set FRAUD_DASHBOARD_RELEASE to its name,"
             " with a kubeconfig or in a pod. Pairs of the shadow need the service alone.",
@@ -62,7 +62,7 @@ def _seen(rollouts: Rollouts) -> Seen | Trouble:
 
 def _rollouts() -> Rollouts:
     settings = session().settings
-    assert settings.dashboard_release is not None, "asked for only where there is a release"  # noqa: S101
+    assert settings.dashboard_release, "asked for only where there is a release"  # noqa: S101
     return _opened(settings.dashboard_release, settings.dashboard_namespace, settings.dashboard_timeout_seconds)
 
 

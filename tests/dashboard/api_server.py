@@ -9,10 +9,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 __all__ = ["ApiServer", "running_api_server"]
+
+_VERBS: Final = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch"}
 
 
 @dataclass
@@ -27,12 +29,15 @@ class ApiServer:
     #: How long it takes for an answer.
     seconds: float = 0.0
     versions: int = 0
+    #: What was asked of ConfigMaps, in the words of a Role: verb, and name where there is one.
+    asked: list[tuple[str, str]] = field(default_factory=list)
 
     def answer(self, method: str, path: str, body: Any) -> tuple[int, Any]:
         """Status and document of a call."""
         if path.endswith("selfsubjectaccessreviews"):
             return 201, {"status": {"allowed": self.writable}}
         name = path.rpartition("/configmaps")[2].strip("/")
+        self.asked.append(("list" if method == "GET" and not name else _VERBS[method], name))
         if method == "GET" and not name:
             return 200, {"items": list(self.config_maps.values())}
         if method == "POST":

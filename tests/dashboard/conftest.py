@@ -18,7 +18,9 @@ from tests.dashboard.lively import Lively, running_lively
 from tests.fraud.artifacts import make_champion
 from tests.fraud.server import ROOT, environment, running_server
 
+#: What the server is started with, and what it runs at each visit.
 APP = ROOT / "dashboard" / "app.py"
+VISIT = ROOT / "dashboard" / "main.py"
 #: For everything that is waited for; a machine that is busy with other tests takes long.
 PATIENCE_SECONDS = 90.0
 #: What the test champion blocks.
@@ -122,7 +124,7 @@ def app(dashboard_settings: pytest.MonkeyPatch, backend: Backend) -> Callable[..
 
 def open_page(page: str, **parameters: str) -> AppTest:
     """Open a page as a new session does."""
-    test = AppTest.from_file(str(APP), default_timeout=PATIENCE_SECONDS)
+    test = AppTest.from_file(str(VISIT), default_timeout=PATIENCE_SECONDS)
     for name, value in parameters.items():
         test.query_params[name] = value
     test.run()

@@ -13,6 +13,7 @@ from bentos.core.drift import DriftMoment, DriftPart, DriftState, PartInWindow
 from bentos.core.features import FEATURE_NAMES
 from bentos.core.records import KeptPrediction
 from dashboard.drift import distributions, drifted, from_moments, from_prometheus, moved_the_score, table
+from dashboard.drift_charts import effects
 from dashboard.traffic import from_prometheus as traffic_from_prometheus
 from tests.dashboard.conftest import open_page, texts
 from tests.dashboard.lively import PAYMENTS, Lively
@@ -102,13 +103,41 @@ def test_what_moved_the_score_is_what_it_depends_on() -> None:
         _kept(20.0 if one else 5.0, 20.0 if far else 5.0, 0.5 if one else 0.1)
         for one, far in zip(large, rng.permutation(large), strict=True)
     ]
-    found = moved_the_score(STATE, [*kept, _kept(1.0, 1.0, 0.9, version="other")]).set_index("feature")["effect"]
+    frame = moved_the_score(STATE, [*kept, _kept(1.0, 1.0, 0.9, version="other")])
+    bars, spans = effects(frame).to_dict()["layer"]
+    assert (bars["mark"]["type"], spans["mark"]["type"]) == ("bar", "rule")
+    found = frame.set_index("feature")["effect"]
     assert found.index[0] == "amount"
     assert found["amount"] == pytest.approx((0.6 - 0.2) * 0.4)
     assert abs(found["distance_km"]) < 0.01
-    # Nobody falls into one of its bins now: the other is all there is.
-    assert found["hour"] == pytest.approx(0.0)
+    # All at one hour is no drift of the hour.
+    assert "hour" not in found.index
     assert moved_the_score(STATE, []).empty
+
+
+def test_a_few_predictions_do_not_stand_for_many() -> None:
+    # Four fifths of training had small amounts, of which five predictions are left.
+    kept = [_kept(5.0, 5.0, 0.9)] * 5 + [_kept(20.0, 20.0, 0.1)] * 995
+    found = moved_the_score(STATE, kept).set_index("feature")["effect"]
+    assert np.isnan(found["amount"])
+    assert found.index[-1] == "amount"
+
+
+def test_the_clock_is_weighed_when_enough_of_it_is_covered() -> None:
+    kept = [_kept(5.0, 5.0, 0.1)] * 100
+    later = [item.model_copy(update={"timestamp": NOON + timedelta(hours=25)}) for item in kept]
+    assert "hour" in moved_the_score(STATE, [*kept, *later])["feature"].tolist()
+
+
+def test_chance_alone_stays_within_two_standard_errors() -> None:
+    rng = np.random.default_rng(3)
+    outside = 0
+    for _ in range(200):
+        far, scores = rng.random(400) < 0.6, rng.beta(1, 9, 400)
+        kept = [_kept(5.0, 20.0 if one else 5.0, float(score)) for one, score in zip(far, scores, strict=True)]
+        found = moved_the_score(STATE, kept).set_index("feature").loc["distance_km"]
+        outside += abs(found["effect"]) > 2 * found["error"]
+    assert 1 <= outside <= 20
 
 
 def test_prometheus_tells_the_indices_of_the_service(lively: Lively) -> None:

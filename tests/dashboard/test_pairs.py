@@ -44,7 +44,7 @@ def test_the_page_shows_pairs_of_a_service_without_a_cluster(
     assert "challenger version 8" in texts(test.caption)
     overview = open_page("overview")
     (models,) = [frame.value for frame in overview.dataframe if "alert rate" in frame.value.columns]
-    assert models["role"].tolist() == ["champion", "challenger, in the shadow"]
+    assert models["role"].tolist() == ["champion", "challenger in the shadow"]
     assert models["version"].tolist() == ["7", "8"]
 
 

@@ -16,6 +16,7 @@ from k8s.rollout.state import create, load, replace
 from tests.dashboard.api_server import ApiServer, running_api_server
 from tests.dashboard.conftest import Backend, open_page, texts
 from tests.dashboard.rollouts_made import BEGAN, made_rollout
+from tests.helm.charts import find, render
 from tests.k8s.api import kubeconfig
 from tests.ports import free_port
 
@@ -100,6 +101,16 @@ def test_pressed_twice_it_is_one_rollback(rollouts: Rollouts) -> None:
     with pytest.raises(Conflict, match="look at the page again"):
         rollouts.ask("promote", "rainy-owl", "paul", "an old page")
     assert _commands() == []
+
+
+def test_the_charts_role_allows_what_the_page_does_and_no_more(rollouts: Rollouts, api_server: ApiServer) -> None:
+    api_server.asked.clear()
+    assert rollouts.look().writable
+    assert rollouts.ask("pause", "sunny-otter", "olga", "")
+    values = {"enabled": True, "apiServers": [{"cidr": "10.0.0.1/32", "port": 6443}]}
+    rules = find(render({"dashboard": {"rollouts": values}}), "Role", "fraud-dashboard")["rules"]
+    granted = {(verb, name) for rule in rules for verb in rule["verbs"] for name in rule.get("resourceNames", [""])}
+    assert set(api_server.asked) == granted
 
 
 def test_what_has_ended_has_no_buttons(rollout_page: Callable[[], AppTest]) -> None:

@@ -101,6 +101,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "scoring": {"champion": {"tag": "7", "artifact": "7"}, "artifacts": {"existingClaim": "artifacts"}},
     },
     "rollouts": {"rollouts": {"enabled": True, "apiServers": [{"cidr": "10.0.0.1/32", "port": 6443}]}},
+    "dashboard's rollouts": {
+        "dashboard": {"rollouts": {"enabled": True, "apiServers": [{"cidr": "10.0.0.1/32", "port": 6443}]}}
+    },
     "no policies": {"global": {"networkPolicy": {"enabled": False}}},
 }
 KINDS = (*GATEWAY_KINDS, "keda.sh/v1alpha1")
@@ -169,11 +172,13 @@ def _check_identity(objects: list[dict[str, Any]]) -> None:
 
 def _check_restricted(objects: list[dict[str, Any]]) -> None:
     accounts = {item["metadata"]["name"]: item for item in objects if item["kind"] == "ServiceAccount"}
+    # Only who has rights talks to the cluster: the controller of rollouts, and the dashboard when it shows them.
+    entitled = {subject["name"] for item in objects if item["kind"] == "RoleBinding" for subject in item["subjects"]}
+    assert entitled <= {"fraud-rollouts", "fraud-dashboard"}
     seen = 0
     for owner, spec in pods(objects):
         seen += 1
-        # Only the controller of rollouts talks to the cluster.
-        assert spec["automountServiceAccountToken"] is (owner == "fraud-rollouts"), owner
+        assert spec["automountServiceAccountToken"] is (spec["serviceAccountName"] in entitled), owner
         assert accounts[spec["serviceAccountName"]]["automountServiceAccountToken"] is False, owner
         security = spec["securityContext"]
         assert security["runAsNonRoot"] is True

@@ -215,6 +215,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"monitoring": {"enabled": False}},
         "the dashboard asks the chart's own Prometheus, which does not run",
     ),
+    "dashboard that cannot call the cluster": (
+        {"dashboard": {"rollouts": {"enabled": True}}},
+        "dashboard.rollouts.enabled=true, and no network policy lets the dashboard call the cluster's API",
+    ),
+    "dashboard that calls the cluster for nothing": (
+        {"dashboard": {"rollouts": {"apiServers": [{"cidr": "10.0.0.1/32", "port": 6443}]}}},
+        "dashboard.rollouts.apiServers without dashboard.rollouts.enabled=true",
+    ),
     "MLflow without a database": (
         {"mlflow": {"database": "postgresql"}},
         "mlflow.database=postgresql needs one: set mlflow.existingSecret",

@@ -304,6 +304,64 @@ def test_the_controller_of_rollouts_is_asked_for_and_reaches_what_it_needs() -> 
     assert not [rule for rule in rules if {"escalate", "bind", "*"} & set(rule["verbs"])]
 
 
+API = [{"cidr": "10.0.0.1/32", "port": 6443}]
+
+
+def _rights(objects: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    return [
+        (*rule["resources"], *rule["verbs"], *rule.get("resourceNames", ()))
+        for rule in find(objects, "Role", "fraud-dashboard")["rules"]
+    ]
+
+
+def test_the_dashboard_may_see_rollouts_and_ask_for_them_when_told() -> None:
+    objects = render({"dashboard": {"rollouts": {"enabled": True, "apiServers": API}}})
+    # What the page does: k8s.rollout.state lists by label, and patches the one that the controller made.
+    assert _rights(objects) == [("configmaps", "list"), ("configmaps", "patch", "fraud-rollout")]
+    binding = find(objects, "RoleBinding", "fraud-dashboard")
+    assert binding["roleRef"]["name"] == "fraud-dashboard"
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "fraud-dashboard", "namespace": "fraud"}]
+    settings = _environment(_container(objects, "fraud-dashboard"))
+    assert settings["FRAUD_DASHBOARD_RELEASE"] == "fraud"
+    assert settings["FRAUD_DASHBOARD_NAMESPACE"] == "fraud"
+    policy = find(objects, "NetworkPolicy", "fraud-dashboard-api")["spec"]
+    assert policy["podSelector"]["matchLabels"].items() <= _labels(objects, "fraud-dashboard").items()
+    assert policy["egress"] == [
+        {"ports": [{"port": 6443, "protocol": "TCP"}], "to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}]}
+    ]
+    values = {"dashboard": {"rollouts": {"enabled": True, "readOnly": True, "apiServers": API}}}
+    assert _rights(render(values)) == [("configmaps", "list")]
+
+
+def test_the_dashboard_names_the_config_map_as_the_controller_does() -> None:
+    values = {"dashboard": {"rollouts": {"enabled": True, "apiServers": API}}}
+    for release in ("fraud", "fraud.blue", "r" * 53):
+        objects = render(values, release=release)
+        # k8s.rollout.objects takes its prefix from the name of scoring.
+        scoring = next(
+            item["metadata"]["name"]
+            for item in objects
+            if item["kind"] == "Deployment" and item["metadata"]["labels"]["app.kubernetes.io/component"] == "scoring"
+        )
+        roles = [item for item in objects if item["kind"] == "Role"]
+        assert roles[0]["rules"][1]["resourceNames"] == [f"{scoring.removesuffix('-scoring')}-rollout"]
+
+
+def test_a_dashboard_that_was_not_told_has_no_part_in_rollouts() -> None:
+    objects = render()
+    assert not [item for item in objects if item["kind"] in ("Role", "RoleBinding")]
+    assert not [item for item in objects if item["metadata"]["name"] == "fraud-dashboard-api"]
+    assert not [name for name in _environment(_container(objects, "fraud-dashboard")) if "RELEASE" in name]
+    assert not next(spec for owner, spec in pods(objects) if owner == "fraud-dashboard")["automountServiceAccountToken"]
+    # Read-only, said without the rest, gives no rights either.
+    assert _fixed(render({"dashboard": {"rollouts": {"readOnly": True}}})) == _fixed(objects)
+
+
+def _fixed(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without what each rendering makes up anew."""
+    return [item for item in objects if item["kind"] != "Secret"]
+
+
 def _labels(objects: list[dict[str, Any]], owner: str) -> dict[str, str]:
     for item in objects:
         if item["metadata"]["name"] == owner and item["kind"] == "Pod":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -33,3 +34,16 @@ def test_every_address_field_and_call_is_named() -> None:
         assert f"\n| {call} | " in grpc
     # Comments of the .proto files come along.
     assert "In the account's currency, 0 (an authorisation) to 1e7." in grpc
+
+
+def test_objects_within_others_have_their_fields_listed() -> None:
+    http = (FOLDER / "http.md").read_text(encoding="utf-8")
+    sections = {part.partition("\n")[0]: part for part in http.split("\n### ")[1:]}
+    # Of lists, of members that may be null, of maps.
+    assert "| `raw_score` |" in sections["KeptPrediction"]
+    assert "| `updated_at` |" in sections["KeptLabel"]
+    assert "| `psi` |" in sections["PartInWindow"]
+    assert "| `events` | list of [KeptPrediction](#keptprediction) |" in http
+    assert "object of [PartInWindow](#partinwindow) by `hour`, `day`, `week`" in http
+    for name in re.findall(r"\]\(#(\w+)\)", http):
+        assert name in {title.lower() for title in sections}, name

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,8 @@ from bentos.fraud.drift.counts import SLICE_SECONDS, DriftCounts
 from bentos.fraud.drift.drift import limit, look
 from bentos.fraud.drift.layout import SCORE, Layout
 from bentos.fraud.rows import Ask, Row
+from tests.fraud.drift.clock import Clock
+from tests.fraud.drift.replay import first_flags
 from tests.fraud.requests import transaction
 from training.data.synthetic import GeneratorConfig, generate_chunks
 from training.features_file import feature_frame
@@ -27,16 +28,6 @@ from training.features_file import feature_frame
 Floats = NDArray[np.float64]
 AMOUNT, NIGHT = FEATURE_NAMES.index("amount"), FEATURE_NAMES.index("is_night")
 DAY = 86_400.0
-
-
-class Clock:
-    """A clock that is set."""
-
-    def __init__(self) -> None:
-        self.seconds = datetime(2026, 6, 1, tzinfo=UTC).timestamp()
-
-    def __call__(self) -> float:
-        return self.seconds
 
 
 def random_rows(count: int, seed: int = 0) -> tuple[Floats, Floats]:
@@ -203,20 +194,8 @@ def _score(rows: Floats) -> Floats:
 
 
 def replay(layout: Layout, times: pd.DataFrame, rows: Floats) -> dict[str, int]:
-    """Count rows as they come, and look each hour; how many had come when a name was first flagged."""
-    clock = Clock()
-    counts = DriftCounts(layout, None, clock)
-    seconds = times["timestamp"].astype("int64").to_numpy() / 1e6
-    hours = (seconds // 3600).astype(np.int64)
-    flagged: dict[str, int] = {}
-    for hour in np.unique(hours):
-        chosen = np.flatnonzero(hours == hour)
-        clock.seconds = float(hour) * 3600 + 1800
-        counts.count_values(rows[chosen], _score(rows[chosen]))
-        for one in look(counts, 2000):
-            if one.drifted and one.window != "hour":
-                flagged.setdefault(one.name, int(chosen[-1]) + 1)
-    return flagged
+    """How many had come when a name was first flagged."""
+    return first_flags(layout, times["timestamp"].astype("int64").to_numpy() / 1e6, rows, _score(rows))
 
 
 @pytest.mark.slow
@@ -241,3 +220,14 @@ def test_twice_as_much_night_is_flagged_soon(history: tuple[Layout, pd.DataFrame
     night = part[rows[part, NIGHT] == 1]
     chosen = np.sort(np.concatenate([part, night]))
     assert replay(layout, times.iloc[chosen].reset_index(drop=True), rows[chosen])["is_night"] <= 5000
+
+
+@pytest.mark.slow
+def test_a_kind_of_merchants_that_disappears_is_flagged_by_what_it_takes_along(
+    history: tuple[Layout, pd.DataFrame, Floats],
+) -> None:
+    layout, times, rows = history
+    # Those without a place, as web shops.
+    kept = np.flatnonzero(rows[:20_000, FEATURE_NAMES.index("distance_km")] >= 0)
+    assert len(kept) < 19_000
+    assert replay(layout, times.iloc[kept].reset_index(drop=True), rows[kept])["distance_km"] <= 5000

@@ -17,7 +17,8 @@ from bentos.fraud.drift.drift import look
 from bentos.fraud.drift.layout import Layout
 from bentos.fraud.drift.state import drift_state
 from tests.fraud.artifacts import CARD, make_champion
-from tests.fraud.drift.test_drift import AMOUNT, Clock, distributions_of, random_rows
+from tests.fraud.drift.clock import Clock
+from tests.fraud.drift.test_drift import AMOUNT, distributions_of, random_rows
 from tests.fraud.server import environment, running_server
 from tests.waiting import eventually
 
