@@ -56,10 +56,17 @@ def _seen(run: Run) -> dict[str, Any]:
     return {
         "sent": len(run.status),
         "failed": {status: count for status, count in run.counts().items() if status != "200"},
+        "failed_between": _between(run),
         "late": int(np.count_nonzero(milliseconds > LATE_MILLISECONDS)),
         **dict(zip(("p50_ms", "p99_ms", "p999_ms", "maximum_ms"), quantiles, strict=True)),
         "reconnected": run.reconnected,
     }
+
+
+def _between(run: Run) -> list[float]:
+    """First and last second, ``time.time()``, at which a request was due that failed; empty when none did."""
+    due = run.due[~run.answered] + run.start + (time.time() - time.monotonic())
+    return [round(float(due.min()), 1), round(float(due.max()), 1)] if len(due) else []
 
 
 def steady(protocol: Protocol, address: str, port: int, rate: float, until: str) -> dict[str, Any]:

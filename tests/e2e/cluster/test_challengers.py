@@ -73,6 +73,8 @@ def namespace(cluster: Cluster, images: Images, tmp_path_factory: pytest.TempPat
     build_challengers(cluster, images, tmp_path_factory.mktemp("challengers"))
     values = local_values(images)
     values["global"]["queue"] = {"broker": "none"}
+    # Pods, clients and the cluster itself share a few cores.
+    values["global"]["settings"] = {"redis_timeout_milliseconds": 200, "deadline_milliseconds": 1000}
     values["scoring"] = {"expose": {"kind": "gateway", "gateway": GATEWAY}}
     values |= {part: {"enabled": False} for part in ("dashboard", "mlflow", "workers")}
     values["monitoring"]["scrapeSeconds"] = 1
