@@ -13,7 +13,7 @@ from bentos.core.errors import Conflict, FraudError
 from k8s.cluster import Cluster
 from k8s.helm import Helm
 from k8s.rollout.carry import Carrier
-from k8s.rollout.controller import Controller
+from k8s.rollout.controller import Controller, Keeper
 from k8s.rollout.lease import Lease
 from k8s.rollout.objects import ReleaseObjects
 from k8s.rollout.observer import Observer
@@ -28,7 +28,9 @@ _LOG: Final = logging.getLogger(__name__)
 _TICK_SECONDS: Final = 1.0
 
 
-def make_controller(cluster: Cluster, helm: Helm, release: str, chart: str, prometheus: str) -> Controller:
+def make_controller(
+    cluster: Cluster, helm: Helm, release: str, chart: str, prometheus: str, records: Keeper | None = None
+) -> Controller:
     """A controller of one release.
 
     Parameters
@@ -37,10 +39,13 @@ def make_controller(cluster: Cluster, helm: Helm, release: str, chart: str, prom
         That the release has.
     prometheus
         URL of the one that scrapes it.
+    records
+        Where states are kept beside the ConfigMap; None means nowhere.
     """
     objects = ReleaseObjects(cluster, release)
     observer = Observer(Prometheus(prometheus, cluster.namespace, release), objects)
-    return Controller(cluster, objects, Carrier(helm, objects, chart), observer, Telemetry(CollectorRegistry()))
+    telemetry = Telemetry(CollectorRegistry())
+    return Controller(cluster, objects, Carrier(helm, objects, chart), observer, telemetry, records=records)
 
 
 def serve(
