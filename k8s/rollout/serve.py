@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from prometheus_client import CollectorRegistry, start_http_server
@@ -74,15 +75,29 @@ def serve(
         Another controller has taken the Lease.
     """
     controller.telemetry = Telemetry(registry)
-    if port:
-        start_http_server(port, registry=registry)
     lease = Lease(cluster, f"{controller.objects.prefix()}-rollout")
-    _wait_for(lease)
-    lease.keep()
+    with _told(registry, port):
+        _wait_for(lease)
+        lease.keep()
+        try:
+            return _look_on(controller, lease, ends, show)
+        finally:
+            lease.release()
+
+
+@contextmanager
+def _told(registry: CollectorRegistry, port: int) -> Iterator[None]:
+    """Serve metrics, if they have a port."""
+    if not port:
+        yield
+        return
+    server, thread = start_http_server(port, registry=registry)
     try:
-        return _look_on(controller, lease, ends, show)
+        yield
     finally:
-        lease.release()
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def _wait_for(lease: Lease) -> None:
