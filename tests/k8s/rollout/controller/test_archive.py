@@ -15,8 +15,8 @@ from k8s.__main__ import main
 from k8s.cluster import Cluster
 from k8s.rollout.archive import Archive, archive_settings, recorded
 from k8s.rollout.history import merged, past_rollouts
-from k8s.rollout.record import Rollout
-from k8s.rollout.state import find
+from k8s.rollout.record import Look, Rollout
+from k8s.rollout.state import find, replace
 from tests.k8s.rollout.controller.played import PlayedApi
 from tests.k8s.rollout.controller.world import World
 from tests.servers.postgresql import PostgresServer, running_postgres
@@ -77,6 +77,53 @@ def test_nothing_waits_for_a_database_that_is_away_and_it_is_written_later(
     server.start()
     eventually(lambda: not archive._waiting)
     assert _only(settings).phase == "promoted"
+    assert archive.close()
+
+
+def _with_looks(rollout: Rollout, count: int) -> Rollout:
+    times = (rollout.began + timedelta(seconds=number) for number in range(count))
+    looks = tuple(Look(at=at, step=0, weight=0, action="hold", reason="nothing yet") for at in times)
+    return rollout.model_copy(update={"looks": looks})
+
+
+class _Waiting:
+    """Keeps what an archive would keep whose database is away: the first of the latest states."""
+
+    def __init__(self) -> None:
+        self.rollout: Rollout | None = None
+
+    def put(self, rollout: Rollout) -> None:
+        """Keep it, if it is a later one."""
+        if self.rollout is None or rollout.writes > self.rollout.writes:
+            self.rollout = rollout
+
+
+def test_the_end_is_recorded_with_looks_that_the_config_map_leaves_out(world: World) -> None:
+    stored = world.begin()
+    assert stored.current is not None
+    replace(world.controller.cluster, stored, _with_looks(stored.current, 100))
+    world.controller.records = waiting = _Waiting()
+    ended = world.until_over()
+    assert waiting.rollout is not None
+    assert waiting.rollout.over
+    assert len(ended.looks) < 100 <= len(waiting.rollout.looks)
+
+
+def test_the_same_state_with_fewer_looks_replaces_nothing_that_waits(server: PostgresServer, world: World) -> None:
+    url = server.new_database()
+    server.kill()
+    archive = Archive(RecordsSettings(records_url=url, records_timeout_seconds=1), "fraud")  # type: ignore[arg-type]
+    current = world.begin().current
+    assert current is not None
+    full = _with_looks(current, 100)
+    archive.put(full)
+    archive.put(full.archived())
+    server.start()
+    eventually(lambda: not archive._waiting)
+    archive.put(full.archived())
+    assert not archive._waiting
+    (found,) = recorded(archive._settings, "fraud")
+    assert found.looks == full.looks
     assert archive.close()
 
 
