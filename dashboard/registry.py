@@ -23,11 +23,11 @@ from typing import Any, Final
 import pandas as pd
 
 from bentos.core.errors import RegistryError
+from bentos.core.registered import COMPLETE, MODEL_NAME, STATE
 from dashboard.settings import DashboardSettings
 
 __all__ = ["Details", "ModelVersion", "Registry", "open_registry", "promote"]
 
-_MODEL: Final = "fraud_detector"
 _PROMOTE_SECONDS: Final = 300.0
 _ENVIRONMENT: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -100,12 +100,12 @@ class Registry:
 
         with _translated("listing the versions"):
             try:
-                model = self._client.get_registered_model(_MODEL)
+                model = self._client.get_registered_model(MODEL_NAME)
             except MlflowException as error:
                 if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                     return []
                 raise
-            found = self._client.search_model_versions(f"name = '{_MODEL}'", max_results=200)
+            found = self._client.search_model_versions(f"name = '{MODEL_NAME}'", max_results=200)
         aliases: dict[str, list[str]] = {}
         for alias, number in model.aliases.items():
             aliases.setdefault(str(number), []).append(alias)
@@ -118,7 +118,7 @@ class Registry:
                 datetime.fromtimestamp(item.creation_timestamp / 1000, UTC),
             )
             for item in found
-            if item.tags.get("fraud.state") == "complete"
+            if item.tags.get(STATE) == COMPLETE
         ]
         return sorted(versions, key=lambda item: int(item.number), reverse=True)
 

@@ -19,6 +19,7 @@ COMMANDS: Final[tuple[Entry, ...]] = (
     Entry("bulk", "k8s.jobs.commands", "Score a partitioned Parquet data set in several pods."),
     Entry("follow", "k8s.jobs.commands", "Stay with a Job that runs already."),
     Entry("retrain-schedule", "k8s.retraining.commands", "Train again and again, by a schedule of the release."),
+    Entry("release", "k8s.release.commands", "Bring the registry's challenger to customers: image, rollout, champion."),
     Entry("rollout", "k8s.rollout.commands", "Move a release to another model by evidence, or back."),
     Entry("monitoring", "k8s.monitoring.commands", "Write alerting rules and dashboards, for objectives of your own."),
 )

@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# Build the container images: images.sh [--prefix PREFIX] [--tag TAG] [--bento FOLDER] [--no-cache] [NAME...]
+# Build the container images: images.sh [--prefix PREFIX] [--tag TAG] [--bento FOLDER] [--no-cache] [--push] [--no-build] [--find] [NAME...]
 #   --prefix   registry and folder before the names (localhost)
 #   --tag      of all of them (the version in pyproject.toml)
 #   --bento    a built bento, its folder (the one that `make bento` built)
+#   --push     to their registry, once built
+#   --no-build takes images that were built before
+#   --find     builds nothing, and prints where each is: registry (asked with --push alone), here, nowhere
 #   NAME       scoring, workers, dashboard (all three)
 # Built with docker, podman or buildah, whichever is there and works, or with IMAGE_BUILDER. PYTHON_IMAGE is what they
 # stand on; PIP_INDEX_URL and PIP_EXTRA_INDEX_URL are handed on, and torch's wheel in the folder PIP_FIND_LINKS. Beside
@@ -10,7 +13,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-prefix=localhost tag=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) bento='' cache=() names=()
+prefix=localhost tag=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) bento='' cache=() names=() push='' build=1 find=''
 home=${FRAUD_HOME:-var} python=${PYTHON:-.venv/bin/python}
 while [ $# -gt 0 ]; do
   case $1 in
@@ -18,9 +21,12 @@ while [ $# -gt 0 ]; do
     --tag) tag=${2:?--tag needs a value}; shift ;;
     --bento) bento=${2:?--bento needs a folder}; shift ;;
     --no-cache) cache=(--no-cache) ;;
+    --push) push=1 ;;
+    --no-build) build='' ;;
+    --find) find=1 ;;
     scoring | workers | dashboard) names+=("$1") ;;
     --help) sed -n '2,/^set/s/^# \?//p' "$0"; exit ;;
-    *) echo "unknown argument '$1'; allowed: --prefix, --tag, --bento, --no-cache, scoring, workers, dashboard" >&2; exit 2 ;;
+    *) echo "unknown argument '$1'; allowed: --prefix, --tag, --bento, --no-cache, --push, --no-build, --find, scoring, workers, dashboard" >&2; exit 2 ;;
   esac
   shift
 done
@@ -35,6 +41,37 @@ find_builder() {
     command -v "$builder" >/dev/null && "$builder" info >/dev/null 2>&1 && { echo "$builder"; return; }
   done
   fail "${IMAGE_BUILDER:-docker, podman or buildah} is needed and does not answer here; install one, or start docker's daemon"
+}
+
+is_here() { # image
+  case $builder in
+    buildah) buildah inspect --type image "$1" ;;
+    *) "$builder" image inspect "$1" ;;
+  esac >/dev/null 2>&1
+}
+
+# A registry that does not answer holds nothing either; pushing says so then.
+is_in_registry() { # image
+  case $builder in
+    docker) docker buildx imagetools inspect "$1" ;;
+    *) "$builder" manifest inspect "docker://$1" ;;
+  esac >/dev/null 2>&1
+}
+
+where_is() { # name
+  local image=$prefix/fraud-$1:$tag
+  if [ -n "$push" ] && is_in_registry "$image"; then echo registry
+  elif is_here "$image"; then echo here
+  else echo nowhere; fi
+}
+
+push_image() { # name
+  local image=$prefix/fraud-$1:$tag
+  case $builder in
+    buildah) buildah push "$image" "docker://$image" ;;
+    *) "$builder" push "$image" ;;
+  esac >&2 || fail "$image could not be pushed; log in to its registry first, or name another with --prefix"
+  echo "images: pushed $image" >&2
 }
 
 # Where the bento lies; the tag is what `make bento` noted.
@@ -114,6 +151,17 @@ write_bill() { # name, image
   echo "images: wrote $bill" >&2
 }
 
+if [ -n "$find" ]; then
+  builder=$(find_builder)
+  for name in "${names[@]}"; do where_is "$name"; done
+  exit
+fi
+if [ -z "$build" ]; then
+  [ -n "$push" ] || fail "--no-build without --push leaves nothing to do"
+  builder=$(find_builder)
+  for name in "${names[@]}"; do push_image "$name"; done
+  exit
+fi
 "$python" -c 'import cyclonedx, packageurl' 2>/dev/null || fail "$python has no cyclonedx-python-lib to write bills of materials with; run \`make images\`"
 builder=$(find_builder)
 # Of all files in layers, whatever the commit: what has not changed is the same layer. Zip knows no earlier time.
@@ -125,4 +173,7 @@ context=$(mktemp -d)
 trap 'rm -rf "$context"' EXIT
 [[ " ${names[*]} " != *" scoring "* ]] || bento=${bento:-$(find_bento)}
 gather_context "$context"
-for name in "${names[@]}"; do build "$name"; done
+for name in "${names[@]}"; do
+  build "$name"
+  [ -z "$push" ] || push_image "$name"
+done

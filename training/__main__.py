@@ -25,6 +25,7 @@ STEPS: Final[tuple[Entry, ...]] = (
     Entry("doctor", "training.doctor.commands", "Look for the usual suspects in a model and its data."),
     Entry("register", "training.registry.commands", "Register an artifact that was exported elsewhere."),
     Entry("models", "training.registry.commands", "List the registered versions."),
+    Entry("accept", "training.registry.commands", "Say whether a version is good enough to become champion."),
     Entry("promote", "training.registry.commands", "Make a version the champion, if it is good enough."),
     Entry("export", "training.registry.commands", "Write the artifact of a version to a folder."),
     Entry("run", "training.run", "Train, register and promote: from transactions to a champion in one."),

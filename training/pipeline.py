@@ -205,7 +205,7 @@ def register_result(
 
 def model_card(result: TrainingResult, version: str, run_id: str | None) -> ModelCard:
     """Where a model comes from."""
-    from training.registry.client import MODEL_NAME
+    from bentos.core.registered import MODEL_NAME
     from training.registry.lineage import code_version, package_versions
 
     stamps = result.table["timestamp"].iloc[result.fold.train]

@@ -107,11 +107,18 @@ def _controlled(
 ) -> int:
     from prometheus_client import CollectorRegistry
 
+    from k8s.rollout.archive import Archive, archive_settings
     from k8s.rollout.serve import make_controller, serve
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    controller = make_controller(cluster, helm, release, chart, prometheus)
-    ended = serve(controller, cluster, CollectorRegistry(), port, ends=ends)
+    settings = archive_settings()
+    archive = Archive(settings, cluster.namespace) if settings else None
+    controller = make_controller(cluster, helm, release, chart, prometheus, archive)
+    try:
+        ended = serve(controller, cluster, CollectorRegistry(), port, ends=ends)
+    finally:
+        if archive is not None:
+            archive.close()
     if ended is None:
         return 0
     print_out(rollout_view(ended))
@@ -153,23 +160,32 @@ def watch(release: str | None, target: Target) -> int:
 @rollout.command()
 @click.option("--picture", type=click.Path(path_type=Path), help="Write weights and verdicts of one as .png or .svg.")
 @click.option("--name", help="Of the rollout that is drawn.  [default: the last one]")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Most rollouts to show.")
 @_output
 @release_option
 @target_options
-def history(picture: Path | None, name: str | None, output: str, release: str | None, target: Target) -> int:
-    """List what became of rollouts: every change, with its Helm revision, who and why."""
-    stored = load(target.connect(), release)
+def history(
+    picture: Path | None, name: str | None, limit: int, output: str, release: str | None, target: Target
+) -> int:
+    """List what became of rollouts: every change, with its Helm revision, who and why.
+
+    The release's ConfigMap knows the last thirteen; with FRAUD_RECORDS_URL the records are asked too, which know all,
+    and every look.
+    """
+    from k8s.rollout.history import past_rollouts
+
+    found = past_rollouts(target.connect(), release, limit=limit)
     if picture is not None:
         from k8s.rollout.picture import draw
 
-        chosen = next((item for item in stored.all if name in {None, item.name}), None)
+        chosen = next((item for item in found if name in {None, item.name}), None)
         if chosen is None:
-            raise ConfigError(f"there is no rollout {name!r}: there is {', '.join(item.name for item in stored.all)}")
+            raise ConfigError(f"there is no rollout {name!r}: there is {', '.join(item.name for item in found)}")
         draw(chosen, picture)
     if output == "json":
-        click.echo(json.dumps([item.model_dump(mode="json") for item in stored.all]))
+        click.echo(json.dumps([item.model_dump(mode="json") for item in found]))
     else:
-        print_out(history_table(stored.all))
+        print_out(history_table(found))
     return 0
 
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Protocol
 
 from bentos.core.errors import FraudError
 from k8s.rollout.carry import Carrier
@@ -26,13 +26,21 @@ from k8s.rollout.state import ApiServer, Stored, find, replace
 from k8s.rollout.telemetry import Telemetry
 from k8s.rollout.troubles import pod_troubles
 
-__all__ = ["Controller"]
+__all__ = ["Controller", "Keeper"]
 
 _LOG: Final = logging.getLogger(__name__)
 
 
 def _clock() -> datetime:
     return datetime.now(UTC)
+
+
+class Keeper(Protocol):
+    """Takes states of rollouts, at once, and whatever happens."""
+
+    def put(self, rollout: Rollout) -> None:
+        """Keep a state, if it is a later one than the last."""
+        ...
 
 
 @dataclass
@@ -51,6 +59,8 @@ class Controller:
         How long a pod of the challenger may not be ready.
     clock
         Now, with a time zone.
+    records
+        Where states are kept beside the ConfigMap; None means nowhere.
     """
 
     cluster: ApiServer
@@ -60,6 +70,7 @@ class Controller:
     telemetry: Telemetry
     unready_seconds: float = 240.0
     clock: Callable[[], datetime] = _clock
+    records: Keeper | None = None
 
     def tick(self) -> Rollout | None:
         """Do what is due; the rollout, None when there never was one.
@@ -73,6 +84,8 @@ class Controller:
         if stored is None or stored.current is None:
             return None
         self.telemetry.show(stored.current)
+        # Those too that ended, or were written, while there was no controller or no database.
+        self._keep(*stored.all)
         if stored.current.over:
             return stored.current
         stored = self._obey(stored)
@@ -184,11 +197,18 @@ class Controller:
     ) -> Stored:
         before = _current(stored)
         saved = replace(self.cluster, stored, rollout, evidence, entries)
+        # What is stored of one that has ended has fewer looks.
+        self._keep(_current(saved).model_copy(update={"looks": rollout.looks}))
         for change in rollout.changes[len(before.changes) :]:
             self._tell(rollout, change)
         if rollout.phase == "rolling_back" and before.phase != "rolling_back":
             self._tell_event("RolloutRollingBack", f"rollout {rollout.name}: {rollout.reason}", warning=True)
         return saved
+
+    def _keep(self, *rollouts: Rollout) -> None:
+        if self.records is not None:
+            for rollout in rollouts:
+                self.records.put(rollout)
 
     def _tell(self, rollout: Rollout, change: Change) -> None:
         words = change.phase.title().replace("_", "")

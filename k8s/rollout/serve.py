@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from prometheus_client import CollectorRegistry, start_http_server
@@ -13,7 +14,7 @@ from bentos.core.errors import Conflict, FraudError
 from k8s.cluster import Cluster
 from k8s.helm import Helm
 from k8s.rollout.carry import Carrier
-from k8s.rollout.controller import Controller
+from k8s.rollout.controller import Controller, Keeper
 from k8s.rollout.lease import Lease
 from k8s.rollout.objects import ReleaseObjects
 from k8s.rollout.observer import Observer
@@ -28,7 +29,9 @@ _LOG: Final = logging.getLogger(__name__)
 _TICK_SECONDS: Final = 1.0
 
 
-def make_controller(cluster: Cluster, helm: Helm, release: str, chart: str, prometheus: str) -> Controller:
+def make_controller(
+    cluster: Cluster, helm: Helm, release: str, chart: str, prometheus: str, records: Keeper | None = None
+) -> Controller:
     """A controller of one release.
 
     Parameters
@@ -37,10 +40,13 @@ def make_controller(cluster: Cluster, helm: Helm, release: str, chart: str, prom
         That the release has.
     prometheus
         URL of the one that scrapes it.
+    records
+        Where states are kept beside the ConfigMap; None means nowhere.
     """
     objects = ReleaseObjects(cluster, release)
     observer = Observer(Prometheus(prometheus, cluster.namespace, release), objects)
-    return Controller(cluster, objects, Carrier(helm, objects, chart), observer, Telemetry(CollectorRegistry()))
+    telemetry = Telemetry(CollectorRegistry())
+    return Controller(cluster, objects, Carrier(helm, objects, chart), observer, telemetry, records=records)
 
 
 def serve(
@@ -69,15 +75,29 @@ def serve(
         Another controller has taken the Lease.
     """
     controller.telemetry = Telemetry(registry)
-    if port:
-        start_http_server(port, registry=registry)
     lease = Lease(cluster, f"{controller.objects.prefix()}-rollout")
-    _wait_for(lease)
-    lease.keep()
+    with _told(registry, port):
+        _wait_for(lease)
+        lease.keep()
+        try:
+            return _look_on(controller, lease, ends, show)
+        finally:
+            lease.release()
+
+
+@contextmanager
+def _told(registry: CollectorRegistry, port: int) -> Iterator[None]:
+    """Serve metrics, if they have a port."""
+    if not port:
+        yield
+        return
+    server, thread = start_http_server(port, registry=registry)
     try:
-        return _look_on(controller, lease, ends, show)
+        yield
     finally:
-        lease.release()
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def _wait_for(lease: Lease) -> None:

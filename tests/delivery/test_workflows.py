@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 import yaml
 
 from tests.delivery.programs import check_schema, run, shell_problems
-from tests.delivery.workflows import FOLDER, NAMES, commands, jobs, read, schema_files, scripts, triggers
+from tests.delivery.workflows import FOLDER, NAMES, commands, find_step, jobs, read, schema_files, scripts, triggers
 from tests.fraud.server import ROOT
 
 DEPENDABOT = FOLDER.parent / "dependabot.yml"
@@ -103,13 +104,15 @@ def _options(group: click.Group, words: list[str]) -> set[str]:
     context = click.Context(group)
     command = group.get_command(context, words[0])
     assert command is not None, f"there is no command {words[0]}"
-    known = {name for parameter in command.params for name in parameter.opts}
+    known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
     return {word for word in words[1:] if word.startswith("--")} - known
 
 
-def test_commands_of_training_are_there() -> None:
+def test_commands_of_training_and_cluster_are_there() -> None:
+    from k8s.__main__ import cli as cluster
     from training.__main__ import cli
 
+    groups = {"training": cli, "k8s": cluster}
     seen = []
     for name in NAMES:
         for command in commands(name, ".venv/bin/python"):
@@ -117,10 +120,10 @@ def test_commands_of_training_are_there() -> None:
             if words[1:3] == ["-m", "pytest"]:
                 assert (ROOT / words[3]).is_dir()
                 continue
-            assert words[1:3] == ["-m", "training"], command
-            assert _options(cli, words[3:]) == set(), command
+            assert words[1] == "-m", command
+            assert _options(groups[words[2]], words[3:]) == set(), command
             seen.append(words[3])
-    assert set(seen) == {"ingest", "snapshot", "train", "doctor", "promote", "export"}
+    assert set(seen) == {"ingest", "snapshot", "train", "doctor", "promote", "export", "release"}
     assert _options(cli, ["train", "--no-such-option"]) == {"--no-such-option"}
 
 
@@ -166,6 +169,43 @@ def test_nothing_reaches_production_but_by_staging_and_an_environment() -> None:
     assert environments["training.yaml", "promote"] == "model-promotion"
     reaching = [name for name in NAMES for _, script in scripts(name) if "deploy.sh" in script]
     assert reaching == ["deploy.yaml", "deploy.yaml"]
+    # What goes by gates instead of people does so from an environment of its own, and one run at a time.
+    assert environments["rollout.yaml", "release"] == "rollout"
+    assert read("rollout.yaml")["concurrency"] == {"group": "rollout", "cancel-in-progress": False}
+
+
+def test_a_rollout_is_begun_without_waiting_and_finished_by_the_next_run(tmp_path: Path) -> None:
+    (tmp_path / "programs").mkdir()
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    note = f'#!/bin/sh\nprintf "%s\\n" "$@" > {tmp_path}/arguments\ncat "$KUBECONFIG" > {tmp_path}/seen\n'
+    for program, text in ((python, note), (tmp_path / "programs" / "buildah", "#!/bin/sh\n")):
+        program.write_text(text)
+        program.chmod(0o755)
+    script = find_step("rollout.yaml", "release", "Release")
+    for dry_run, more in (("", []), ("true", ["--dry-run"])):
+        environ = {
+            "PATH": f"{tmp_path / 'programs'}:{os.environ['PATH']}",
+            "RUNNER_TEMP": str(tmp_path),
+            "KUBECONFIG_CONTENT": "the cluster's",
+            "FRAUD_SIGNING_PUBLIC_KEY": "",
+            "NAMESPACE": "bank",
+            "VERDICTS_URL": "https://dashboard.example/",
+            "DRY_RUN": dry_run,
+            "TOKEN": "t",
+            "GITHUB_ACTOR": "a",
+            "GITHUB_REPOSITORY": "Bank/Fraud",
+        }
+        ended = subprocess.run(
+            ["bash", "-e", "-c", script], cwd=tmp_path, env=environ, capture_output=True, check=False
+        )
+        assert ended.returncode == 0, ended.stderr
+        assert (tmp_path / "arguments").read_text().split() == [
+            *("-m", "k8s", "release", "--release", "fraud", "--namespace", "bank", "--push", "--no-wait"),
+            *("--allow-none", "--prefix", "ghcr.io/bank/fraud", "--verdicts-url", "https://dashboard.example/", *more),
+        ]
+        assert (tmp_path / "seen").read_text() == "the cluster's"
+        assert not (tmp_path / "kubeconfig").exists()
 
 
 def test_paths_that_start_a_workflow_are_there() -> None:

@@ -296,6 +296,15 @@ def test_the_controller_of_rollouts_is_asked_for_and_reaches_what_it_needs() -> 
     assert api["egress"][0]["to"] == [{"ipBlock": {"cidr": "10.0.0.1/32"}}]
     container = _container(objects, "fraud-rollouts")
     assert _environment(container)["FRAUD_ROLLOUT_PROMETHEUS"] == "http://fraud-prometheus:9090"
+    assert "FRAUD_RECORDS_URL" not in _environment(container)
+    shared = render(values, profile="local")
+    records = [
+        [item for item in _container(shared, owner)["env"] if item["name"] == "FRAUD_RECORDS_URL"]
+        for owner in ("fraud-scoring", "fraud-rollouts")
+    ]
+    assert records[0] == records[1] != []
+    assert allows(shared, _labels(shared, "fraud-rollouts"), _labels(shared, "fraud-postgresql"), 5432)
+    assert not allows(shared, _labels(shared, "fraud-rollouts"), _labels(shared, "fraud-redis"), 6379)
     rules = find(objects, "Role", "fraud-rollouts")["rules"]
     # Whatever the chart makes, Helm has to patch; nothing is allowed of what it does not make.
     allowed = {resource for rule in rules for resource in rule["resources"] if "patch" in rule["verbs"]}

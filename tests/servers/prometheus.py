@@ -53,7 +53,7 @@ class Prometheus:
 
 
 @contextlib.contextmanager
-def running_prometheus(folder: Path, targets: Sequence[str], rules: str) -> Iterator[Prometheus]:
+def running_prometheus(folder: Path, targets: Sequence[str], rules: str, past: str = "") -> Iterator[Prometheus]:
     """A Prometheus that looks each second; skips the test where the program is missing, but not in CI.
 
     Parameters
@@ -64,10 +64,17 @@ def running_prometheus(folder: Path, targets: Sequence[str], rules: str) -> Iter
         Servers to scrape, host:port each, with the labels that the chart's scrape adds.
     rules
         Content of its file of rules.
+    past
+        What it knows from earlier, in OpenMetrics' text format with times.
     """
     _require("prometheus")
     folder.mkdir()
     (folder / "rules.yaml").write_text(rules)
+    if past:
+        (folder / "past").write_text(past)
+        command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", folder / "past", folder / "data"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
     labels = {"namespace": "fraud", "release": "fraud"}
     configuration = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},

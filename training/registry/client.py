@@ -19,11 +19,11 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from bentos.core.errors import RegistryError
+from bentos.core.registered import MODEL_NAME
 from bentos.core.settings import TrainingSettings
 
-__all__ = ["EXPERIMENT", "MODEL_NAME", "Connection", "connect", "exclusive", "load_mlflow", "translated"]
+__all__ = ["EXPERIMENT", "Connection", "connect", "exclusive", "load_mlflow", "translated"]
 
-MODEL_NAME: Final = "fraud_detector"
 EXPERIMENT: Final = "fraud_detection"
 
 #: Set before MLflow is imported, unless the user has: nothing is sent anywhere, and a server that does not

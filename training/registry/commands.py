@@ -1,15 +1,19 @@
-"""`python -m training register`, `promote`, `models`, `export`."""
+"""`python -m training register`, `accept`, `promote`, `models`, `export`."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from training.evaluate.split_options import SplitChoice, split_options
 
-__all__ = ["export", "models", "promote", "register"]
+if TYPE_CHECKING:
+    from training.registry.acceptance import Verdict
+
+__all__ = ["accept", "export", "models", "promote", "register"]
 
 
 @click.command()
@@ -44,6 +48,49 @@ def register(artifact: Path, features: Path, snapshot: Path | None, split: Split
 
 @click.command()
 @click.argument("version", required=False)
+@click.option("--note/--no-note", default=True, show_default=True, help="Note the answer with the version.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def accept(version: str | None, note: bool, as_json: bool) -> int:
+    """Say whether the rule lets a VERSION (default: the challenger) become champion; exit code 1 when not.
+
+    It is the rule of `promote`; nobody becomes champion by it.
+    """
+    from rich.console import Console
+
+    from bentos.core.settings import TrainingSettings, load_settings
+    from training.registry.promotion import accept as run
+
+    with Console(stderr=True).status("comparing with the champion"):
+        done = run(load_settings(TrainingSettings), version, note=note)
+    if as_json:
+        answer = {
+            "version": done.version.number,
+            "champion": done.champion.number if done.champion else None,
+            "accepted": done.verdict.accepted,
+            "findings": _findings(done.verdict),
+        }
+        click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+    else:
+        _show_findings(done.verdict)
+        may = "may" if done.verdict.accepted else "may not"
+        click.echo(f"version {done.version.number} {may} become champion")
+    return 0 if done.verdict.accepted else 1
+
+
+def _findings(verdict: Verdict) -> list[dict[str, str | bool]]:
+    return [{"name": item.name, "passed": item.passed, "text": item.text} for item in verdict.findings]
+
+
+def _show_findings(verdict: Verdict) -> None:
+    from rich.console import Console
+
+    for item in verdict.findings:
+        mark = f"[{'green' if item.passed else 'red'}]{'ok' if item.passed else 'no'}[/]"
+        Console().print(f"{mark}  {item.name}: {item.text}")
+
+
+@click.command()
+@click.argument("version", required=False)
 @click.option("--force", is_flag=True, help="Promote against the rule; needs --reason.")
 @click.option("--reason", default="", help="Kept with the version: why it was promoted.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -70,23 +117,17 @@ def promote(version: str | None, force: bool, reason: str, as_json: bool) -> Non
                     "before": done.before.number if done.before else None,
                     "forced": done.forced,
                     "folder": str(done.folder),
-                    "findings": [
-                        {"name": item.name, "passed": item.passed, "text": item.text} for item in done.verdict.findings
-                    ],
+                    "findings": _findings(done.verdict),
                 },
                 indent=2,
                 ensure_ascii=False,
             )
         )
         return
-    console = Console()
-    for item in done.verdict.findings:
-        console.print(
-            f"[{'green' if item.passed else 'red'}]{'ok' if item.passed else 'no'}[/]  {item.name}: {item.text}"
-        )
+    _show_findings(done.verdict)
     before = f", before it version {done.before.number}" if done.before else ", the first"
     how = " against the rule" if done.forced else ""
-    console.print(f"version {done.version.number} is champion{how}{before}; its files are in {done.folder}")
+    Console().print(f"version {done.version.number} is champion{how}{before}; its files are in {done.folder}")
 
 
 @click.command()

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from bentos.core.errors import RegistryError
 from bentos.core.features import FEATURE_SCHEMA
+from bentos.core.registered import CHALLENGER, CHAMPION, MODEL_NAME
 from bentos.core.settings import TrainingSettings
 from training.registry.acceptance import AcceptanceRule, Candidate, Verdict, judge
 from training.registry.champion import champion_folder, prepared, switch
-from training.registry.client import MODEL_NAME, Connection, connect, exclusive, translated
+from training.registry.client import Connection, connect, exclusive, translated
 from training.registry.comparison import compare
 from training.registry.lineage import who
-from training.registry.record import CHALLENGER, CHAMPION
 from training.registry.versions import (
     Version,
     copy_version,
@@ -26,7 +26,7 @@ from training.registry.versions import (
     resolve,
 )
 
-__all__ = ["Promotion", "promote"]
+__all__ = ["Acceptance", "Promotion", "accept", "promote"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,51 @@ class Promotion:
     verdict: Verdict
     forced: bool
     folder: Path
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """What the rule says of a version, and the champion that it was compared with."""
+
+    version: Version
+    champion: Version | None
+    verdict: Verdict
+
+
+def accept(
+    settings: TrainingSettings, name: str | None = None, *, note: bool = True, rule: AcceptanceRule | None = None
+) -> Acceptance:
+    """Ask the rule whether a version may become champion, and change nothing but its tags.
+
+    Parameters
+    ----------
+    name
+        Version or alias; None means the challenger, or the newest version when there is none.
+    note
+        Whether the answer is noted with the version.
+
+    Raises
+    ------
+    RegistryError
+        When there is no such version, or MLflow fails.
+    """
+    connection = connect(settings)
+    version = resolve(connection, name) if name is not None else default_candidate(connection)
+    champion = _champion(connection)
+    if champion is not None and champion.number == version.number:
+        return Acceptance(version, champion, Verdict(()))
+    verdict = _judged(connection, settings, version, champion, rule)
+    if note:
+        tags = {
+            "fraud.accepted": str(verdict.accepted).lower(),
+            "fraud.accepted_against": champion.number if champion else "",
+            "fraud.accepted_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "fraud.acceptance_reasons": verdict.reasons or "accepted by the rule",
+        }
+        with translated(connection.uri, f"noting what the rule says of version {version.number}"):
+            for key, value in tags.items():
+                connection.client.set_model_version_tag(MODEL_NAME, version.number, key, value[:5000])
+    return Acceptance(version, champion, verdict)
 
 
 def promote(

@@ -14,17 +14,16 @@ from typing import Any, Final, Protocol
 from bentos.core.artifact import Artifact, read_artifact
 from bentos.core.errors import RegistryError
 from bentos.core.features import FEATURE_SCHEMA
+from bentos.core.registered import CHALLENGER, COMPLETE, MODEL_NAME, STATE
 from bentos.core.settings import TrainingSettings
 from training.evaluate.evaluation import Evaluation
-from training.registry.client import MODEL_NAME, connect, translated
+from training.registry.client import connect, translated
 from training.registry.lineage import cluster_tags, feature_definition, package_versions, pip_freeze
 from training.registry.model import TRAINED_FILE, save_mlflow_model, save_trained
-from training.registry.tracking import COMPLETE, STATE, TrainingRun
+from training.registry.tracking import TrainingRun
 
-__all__ = ["CHALLENGER", "CHAMPION", "HELD_OUT_LIMIT", "RegisteredVersion", "make_challenger", "record_training"]
+__all__ = ["HELD_OUT_LIMIT", "RegisteredVersion", "make_challenger", "record_training"]
 
-CHAMPION: Final = "champion"
-CHALLENGER: Final = "challenger"
 #: Most held-out rows that are kept for later comparisons; 200,000 of 27 columns are about 10 MB as Parquet.
 HELD_OUT_LIMIT: Final = 200_000
 #: What MLflow takes as the value of a parameter and of a tag.

@@ -23,15 +23,14 @@ from types import FrameType, MappingProxyType
 from typing import Any, Final
 
 from bentos.core.errors import RegistryError
+from bentos.core.registered import COMPLETE, MODEL_NAME, STATE
 from bentos.core.settings import TrainingSettings
-from training.registry.client import MODEL_NAME, Connection, connect, translated
+from training.registry.client import Connection, connect, translated
 from training.registry.lineage import cluster_tags, code_version, is_alive, process_tags
 
-__all__ = ["COMPLETE", "RESERVED", "STATE", "TrainingRun", "training_run"]
+__all__ = ["RESERVED", "TrainingRun", "training_run"]
 
-STATE: Final = "fraud.state"
 RESERVED: Final = "reserved"
-COMPLETE: Final = "complete"
 
 
 @dataclass

@@ -15,12 +15,11 @@ import pandas as pd
 
 from bentos.core.artifact import Artifact, read_artifact
 from bentos.core.errors import ArtifactError, RegistryError
+from bentos.core.registered import CHALLENGER, CHAMPION, COMPLETE, MODEL_NAME, STATE
 from bentos.core.settings import TrainingSettings
 from training.evaluate.evaluation import HeldOut
-from training.registry.client import MODEL_NAME, Connection, connect, translated
+from training.registry.client import Connection, connect, translated
 from training.registry.model import load_trained
-from training.registry.record import CHALLENGER, CHAMPION
-from training.registry.tracking import COMPLETE, STATE
 
 __all__ = [
     "Version",

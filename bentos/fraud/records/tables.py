@@ -33,6 +33,8 @@ __all__ = [
     "LEASES",
     "PREDICTIONS",
     "QUALITY",
+    "ROLLOUTS",
+    "ROLLOUT_LOOKS",
     "SHADOW_PAIRS",
     "SHADOW_QUALITY",
     "WAITING",
@@ -214,6 +216,42 @@ SHADOW_QUALITY: Final = Table(
     Column("weight", Double, nullable=False),
     Column("amount", Double, nullable=False),
     Column("amount_squared", Double, nullable=False),
+)
+
+#: Rollouts, under way and ended, as their controller wrote them last.
+#:
+#: name, began  one name may come again after its ConfigMap was deleted
+#: writes       how often the controller has written it: what is older does not replace what is newer
+#: document     JSON of ``k8s.rollout.record.Rollout`` without its looks
+ROLLOUTS: Final = Table(
+    "rollouts",
+    METADATA,
+    Column("id", _NUMBER, primary_key=True),
+    Column("namespace", String(63), nullable=False),
+    Column("release", String(63), nullable=False),
+    Column("name", String(63), nullable=False),
+    Column("began", BigInteger, nullable=False),
+    Column("ended", BigInteger),
+    Column("phase", String(16), nullable=False),
+    Column("champion", Text, nullable=False),
+    Column("challenger", Text, nullable=False),
+    Column("writes", Integer, nullable=False),
+    Column("document", Text, nullable=False),
+    UniqueConstraint("namespace", "release", "name", "began", name="rollouts_name_unique"),
+)
+
+#: Every look of a rollout at its evidence.
+#:
+#: document   JSON of ``k8s.rollout.record.Look``: what was decided and why, the verdict of each gate with its numbers
+ROLLOUT_LOOKS: Final = Table(
+    "rollout_looks",
+    METADATA,
+    Column("rollout_id", _NUMBER, ForeignKey("rollouts.id", ondelete="CASCADE"), primary_key=True),
+    Column("at", BigInteger, primary_key=True, autoincrement=False),
+    Column("step", Integer, nullable=False),
+    Column("weight", Integer, nullable=False),
+    Column("action", String(10), nullable=False),
+    Column("document", Text, nullable=False),
 )
 
 

@@ -11,6 +11,15 @@
 {{/* MLflow of the chart. */}}
 {{- define "fraud-platform.mlflowUrl" -}}http://{{ include "fraud-platform.name" (dict "root" . "component" "mlflow") }}:5000{{- end -}}
 
+{{/* Where the records are, when several share them; empty when they are a file. Takes the root. */}}
+{{- define "fraud-platform.recordsEnvironment" -}}
+{{- $global := .Values.global -}}
+{{- if eq $global.records.database "postgresql" -}}
+- name: FRAUD_RECORDS_URL
+  {{- include "fraud-platform.secretReference" (dict "root" . "existing" $global.postgresql.existingSecret "key" (ternary "records-url" $global.postgresql.existingSecretKey $global.postgresql.deploy)) | nindent 2 }}
+{{- end -}}
+{{- end -}}
+
 {{/* Environment of what runs the scoring image: servers, workers of jobs. Takes the root. */}}
 {{- define "fraud-platform.serviceEnvironment" -}}
 {{- $global := .Values.global -}}
@@ -22,9 +31,8 @@
 - name: FRAUD_REDIS_URL
   {{- include "fraud-platform.secretReference" (dict "root" . "existing" $global.redis.existingSecret "key" (ternary "redis-url" $global.redis.existingSecretKey $global.redis.deploy)) | nindent 2 }}
 {{- end }}
-{{- if eq $global.records.database "postgresql" }}
-- name: FRAUD_RECORDS_URL
-  {{- include "fraud-platform.secretReference" (dict "root" . "existing" $global.postgresql.existingSecret "key" (ternary "records-url" $global.postgresql.existingSecretKey $global.postgresql.deploy)) | nindent 2 }}
+{{- with include "fraud-platform.recordsEnvironment" . }}
+{{ . }}
 {{- end }}
 {{- if ne $global.queue.broker "none" }}
 - name: FRAUD_QUEUE_URL

@@ -35,6 +35,15 @@ models: []
 RECORDER = f"""#!{sys.executable}
 import json, os, pathlib, subprocess, sys
 arguments = sys.argv[1:]
+notes = pathlib.Path(os.environ["NOTES"])
+if arguments[1:2] == ["inspect"]:
+    place = notes if arguments[0] == "image" else notes / "registry"
+    sys.exit(not (place / arguments[2].removeprefix("docker://").replace("/", "_")).exists())
+if arguments[0] == "push":
+    if "unreachable" in arguments[1]:
+        sys.exit("no route to host")
+    (notes / "registry").mkdir(exist_ok=True)
+    (notes / "registry" / arguments[1].replace("/", "_")).write_text("")
 if arguments[0] == "run":
     sys.exit(subprocess.run([sys.executable, "-c", arguments[-1]]).returncode)
 if arguments[0] == "build":
@@ -138,6 +147,28 @@ def test_a_bill_of_materials_is_written_beside_it(environ: dict[str, str]) -> No
     assert document["metadata"]["component"]["name"] == "fraud-dashboard"
 
 
+def test_what_was_built_is_found_and_pushed(bento: Path, environ: dict[str, str]) -> None:
+    image = ["--prefix", "registry.example", "--tag", "1"]
+
+    def where(*options: str) -> str:
+        return _images(environ, *image, "--find", *options, "scoring").stdout
+
+    assert where() == where("--push") == "nowhere\n"
+    assert _images(environ, *image, "--bento", str(bento), "scoring").returncode == 0
+    assert where() == where("--push") == "here\n"
+    assert _images(environ, *image, "--push", "--no-build", "scoring").returncode == 0
+    assert (where(), where("--push")) == ("here\n", "registry\n")
+    built = [*image[:3], "2", "--push", "--bento", str(bento), "scoring"]
+    assert _images(environ, *built).returncode == 0
+    assert (Path(environ["NOTES"]) / "registry" / "registry.example_fraud-scoring:2").exists()
+
+
+def test_a_push_that_fails_says_what_to_do(bento: Path, environ: dict[str, str]) -> None:
+    ended = _images(environ, "--prefix", "unreachable.example", "--push", "--bento", str(bento), "scoring")
+    assert ended.returncode == 1
+    assert "could not be pushed; log in to its registry first" in ended.stderr
+
+
 def test_package_indexes_are_handed_on_when_they_are_set(environ: dict[str, str]) -> None:
     environ["PIP_EXTRA_INDEX_URL"] = "https://packages.example/simple"
     environ.pop("PIP_INDEX_URL", None)
@@ -159,12 +190,13 @@ def test_a_wheel_of_torch_at_hand_is_handed_on(environ: dict[str, str], tmp_path
 @pytest.mark.parametrize(
     ("arguments", "status", "told"),
     [
-        (["--push"], 2, "unknown argument '--push'; allowed: --prefix"),
+        (["--pull"], 2, "unknown argument '--pull'; allowed: --prefix"),
+        (["--no-build", "scoring"], 1, "--no-build without --push leaves nothing to do"),
         (["everything"], 2, "unknown argument 'everything'"),
         (["scoring"], 1, "run `make bento` first"),
         (["--bento", "/nowhere", "scoring"], 1, "/nowhere holds no bento.yaml"),
     ],
-    ids=["option", "name", "no-bento", "wrong-bento"],
+    ids=["option", "nothing", "name", "no-bento", "wrong-bento"],
 )
 def test_what_is_wrong_is_said(arguments: list[str], status: int, told: str, environ: dict[str, str]) -> None:
     ended = _images(environ, *arguments)

@@ -65,6 +65,19 @@ class LinearModel:
     def score(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         return 1 / (1 + np.exp(-(rows.astype(np.float64) @ self.weights + self.bias)))
 
+    def explainer(self) -> dict[str, npt.NDArray[Any]]:
+        """A network of one layer, on rows as they are."""
+        width = len(FEATURE_NAMES)
+        return {
+            "log": np.zeros(width, dtype=bool),
+            "mean": np.zeros(width),
+            "scale": np.ones(width),
+            "clip": np.array(1e9),
+            "background": np.zeros((1, width)),
+            "weight_0": self.weights[np.newaxis],
+            "bias_0": np.array([self.bias]),
+        }
+
     def to_onnx(self) -> bytes:
         graph = helper.make_graph(
             [
@@ -104,7 +117,7 @@ def export(model: LinearModel, table: pd.DataFrame, folder: Path, evaluation: Ev
     contents = ArtifactContents(
         kind="network",
         onnx=model.to_onnx(),
-        explainer={"weights": model.weights},
+        explainer=model.explainer(),
         distributions=Distributions(features=histograms, score=reference_histogram(model.score(rows))),
         thresholds=Thresholds(review=evaluation.thresholds.review, block=evaluation.thresholds.block),
         card=ModelCard(**(values | card)),

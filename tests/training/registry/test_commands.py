@@ -13,11 +13,14 @@ from click.testing import CliRunner, Result
 from bentos.core.errors import ArtifactError, DataError, FraudError, RegistryError
 from bentos.core.settings import TrainingSettings
 from tests.training.registry.standins import LinearModel, evaluated, export, train_and_record
+from training.__main__ import main
 from training.doctor.commands import doctor
 from training.evaluate.commands import evaluate
 from training.features_file import write_features
+from training.registry.client import connect
 from training.registry.commands import export as export_command
 from training.registry.commands import models, promote, register
+from training.registry.versions import resolve
 
 
 @pytest.fixture
@@ -62,6 +65,25 @@ def test_from_registration_to_export(run, settings, table, features: Path, tmp_p
     assert all(item["passed"] for item in accepted["findings"])
     (settings.home / "champion").unlink()
     assert "nothing lies in" in run(models).stdout
+
+
+def test_accept_asks_the_rule_and_promotes_nobody(
+    run, settings, table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for strength in (1.0, 0.3):
+        train_and_record(settings, table, tmp_path, strength=strength)
+    assert main(["accept", "1", "--no-note", "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert (first["champion"], first["accepted"]) == (None, True)
+    assert "fraud.accepted" not in resolve(connect(settings), "1").tags
+    assert run(promote, "1").exit_code == 0
+    assert main(["accept"]) == 1
+    assert "version 2 may not become champion" in capsys.readouterr().out
+    assert main(["accept", "champion", "--json"]) == 0
+    tags = resolve(connect(settings), "challenger").tags
+    assert (tags["fraud.accepted"], tags["fraud.accepted_against"]) == ("false", "1")
+    assert "average precision: challenger minus champion -0." in tags["fraud.acceptance_reasons"]
+    assert resolve(connect(settings), "champion").number == "1"
 
 
 def test_evaluate_measures_a_folder_and_writes_report_and_pictures(run, table, features: Path, tmp_path: Path) -> None:

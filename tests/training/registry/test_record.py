@@ -10,11 +10,12 @@ import pytest
 from bentos.core.artifact import read_artifact
 from bentos.core.errors import RegistryError
 from bentos.core.features import FEATURE_NAMES, FEATURE_SCHEMA
+from bentos.core.registered import MODEL_NAME
 from bentos.core.settings import TrainingSettings
 from tests.training.evaluate.standins import later_folds
 from tests.training.registry.standins import LinearModel, evaluated, export, train_and_record
 from training.evaluate.report import feature_rows
-from training.registry.client import MODEL_NAME, connect
+from training.registry.client import connect
 from training.registry.versions import (
     export_version,
     fetch_artifact,

@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 
 from bentos.core.errors import DataError, RegistryError
+from bentos.core.registered import MODEL_NAME
 from bentos.core.settings import TrainingSettings
 from tests.training.registry.standins import train_and_record
-from training.registry.client import MODEL_NAME, connect
+from training.registry.client import connect
 from training.registry.lineage import cluster_tags, code_version, is_alive, process_tags
 from training.registry.tracking import sweep, training_run
 from training.registry.versions import list_versions

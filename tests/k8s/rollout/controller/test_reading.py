@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 
 from bentos.core.answers import ModelVersion
 from bentos.core.errors import Unavailable
@@ -18,26 +17,9 @@ from k8s.rollout.counters import growth
 from k8s.rollout.measured import Place, block, bounds, versions
 from k8s.rollout.reading import Prometheus
 from tests.ports import free_port
-from tests.servers.prometheus import running_prometheus
 from tests.waiting import eventually
 
 CHAMPION = ("fraud_detector", "1", "champion")
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[CollectorRegistry], Prometheus]]:
-    """Metrics of a champion and a challenger, and a Prometheus that scrapes both."""
-    registries, servers, ports = [CollectorRegistry(), CollectorRegistry()], [], []
-    for registry in registries:
-        ports.append(free_port())
-        servers.append(start_http_server(ports[-1], addr="127.0.0.1", registry=registry))
-    targets = [f"127.0.0.1:{port}" for port in ports]
-    with running_prometheus(tmp_path_factory.mktemp("p") / "prometheus", targets, "groups: []\n") as prometheus:
-        yield registries, Prometheus(prometheus.url, "fraud", "fraud")
-    for server, thread in servers:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def test_from_counters_to_a_block(served: tuple[list[CollectorRegistry], Prometheus]) -> None:
