@@ -111,6 +111,8 @@ def _controlled(
     from k8s.rollout.serve import make_controller, serve
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    # A line for each question to Prometheus would hide what matters.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     settings = archive_settings()
     archive = Archive(settings, cluster.namespace) if settings else None
     controller = make_controller(cluster, helm, release, chart, prometheus, archive)
