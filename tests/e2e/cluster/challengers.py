@@ -86,8 +86,15 @@ def build_challengers(cluster: Cluster, images: Images, folder: Path) -> None:
         card = CARD.model_copy(update={"version": str(100 + number), "mlflow_model_version": str(100 + number)})
         write_artifact(context / "artifact", forest_contents(card=card), private_key=None)
         (context / "changed.py").write_text((ROOT / path).read_text() + fault)
+        # The image's bytecode was compiled ahead, and does not look at its source.
+        cached = f"{Path(path).parent}/__pycache__/{Path(path).stem}.*"
         (context / "Dockerfile").write_text(
-            f"FROM {images.scoring}\nCOPY artifact/ /opt/bento/src/artifact/\nCOPY changed.py /opt/bento/src/{path}\n"
+            f"FROM {images.scoring}\n"
+            "COPY artifact/ /opt/bento/src/artifact/\n"
+            f"COPY changed.py /opt/bento/src/{path}\n"
+            "USER 0\n"
+            f"RUN rm -f /opt/bento/src/{cached}\n"
+            "USER 10001:10001\n"
         )
         names.append(f"{images.prefix}/fraud-scoring:{tag_of(images, name)}")
         ended = subprocess.run(

@@ -23,8 +23,8 @@ from tests.benchmarks.cluster.release import GATEWAY
 from tests.e2e.cluster.challengers import build_challengers, tag_of
 from tests.e2e.cluster.images import Images
 from tests.e2e.cluster.node import Cluster
-from tests.e2e.cluster.releases import install, local_values, restricted_namespace, stand_ins, writable_volumes
-from tests.e2e.cluster.rollouts import RELEASE, rollout_command, same_story, status
+from tests.e2e.cluster.releases import install, local_values, restricted_namespace, stand_ins, until, writable_volumes
+from tests.e2e.cluster.rollouts import RELEASE, rollout, rollout_command, same_story, status
 from tests.fraud.server import ROOT
 from tests.helm.charts import CHART
 
@@ -173,40 +173,54 @@ class Outcome:
 
     def rolled_back_after(self) -> float:
         """Seconds from the verdict until no customer reached the challenger."""
-        (verdict,) = (
-            datetime.fromisoformat(change["at"]).timestamp()
-            for change in self.rollout["changes"]
-            if change["phase"] == "rolling_back"
-        )
+        verdict = datetime.fromisoformat(self.rollout["looks"][-1]["at"]).timestamp()
         gone = [at for at, weight in self.routes.changes if weight == 0 and at >= verdict]
         return max(0.0, gone[0] - verdict) if gone else 0.0
 
 
+def _start(cluster: Cluster, namespace: str, folder: Path, name: str, tag: str, plan: dict[str, Any]) -> None:
+    (folder / "plan.yaml").write_text(yaml.safe_dump(plan))
+    given = ("--plan", str(folder / "plan.yaml"), "--name", name, "--chart", str(CHART))
+    rollout(cluster, namespace, "start", "--release", RELEASE, "--tag", tag, *given)
+
+
+def _ended(cluster: Cluster, namespace: str) -> dict[str, Any]:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while (now := status(cluster, namespace))["phase"] not in ("promoted", "rolled_back", "aborted"):
+        assert time.monotonic() < end, json.dumps(now, indent=1)[-6000:]
+        time.sleep(1)
+    return now
+
+
 def _roll_out(cluster: Cluster, namespace: str, folder: Path, name: str, tag: str) -> Outcome:
-    (folder / "plan.yaml").write_text(yaml.safe_dump(PLAN))
     with _customers(cluster, folder) as sending, _watched(cluster, namespace) as routes:
         time.sleep(5)
-        subprocess.run(
-            rollout_command(
-                *("start", "--release", RELEASE, "--tag", tag, "--name", name, "--chart", str(CHART)),
-                *("--plan", str(folder / "plan.yaml")),
-                namespace=namespace,
-            ),
-            cwd=ROOT,
-            env=dict(cluster.environ),
-            check=True,
-        )
-        end = time.monotonic() + PATIENCE_SECONDS
-        while (now := status(cluster, namespace))["phase"] not in ("promoted", "rolled_back", "aborted"):
-            assert time.monotonic() < end, json.dumps(now, indent=1)[-6000:]
-            time.sleep(1)
+        _start(cluster, namespace, folder, name, tag, PLAN)
+        now = _ended(cluster, namespace)
         time.sleep(5)
     outcome = Outcome(now, routes, {protocol: sent.result() for protocol, sent in sending.items()})
-    print(name, now["phase"], json.dumps(outcome.seen), [(round(at), w) for at, w in routes.changes])
+    print(name, now["phase"], json.dumps(outcome.seen), [(round(at), weight) for at, weight in routes.changes])
     for change in now["changes"]:
         print("  ", change["at"], change["phase"], change["weight"], change["revision"], change["reason"])
     same_story(cluster, namespace, now)
     return outcome
+
+
+@pytest.mark.usefixtures("controller")
+def test_an_abort_takes_the_traffic_first(cluster: Cluster, namespace: str, images: Images, tmp_path: Path) -> None:
+    plan = {"look_seconds": 1, "steps": [{"weight": 50, "shortest_seconds": 3600}]}
+    with _customers(cluster, tmp_path) as sending, _watched(cluster, namespace) as routes:
+        _start(cluster, namespace, tmp_path, "aborted", tag_of(images, "good"), plan)
+        until(lambda: routes.most == 50, "traffic of the challenger")
+        asked = time.time()
+        rollout(cluster, namespace, "abort", "--why", "enough")
+        now = _ended(cluster, namespace)
+        time.sleep(5)
+    gone, weight = routes.changes[-1]
+    print(f"abort: weight 0 {gone - asked:.1f} s after the command was given; ended {now['ended']}")
+    assert (now["phase"], weight) == ("aborted", 0)
+    assert [sent.result()["failed"] for sent in sending.values()] == [{}, {}]
+    same_story(cluster, namespace, now)
 
 
 @pytest.mark.usefixtures("controller")
@@ -233,7 +247,8 @@ def test_a_bad_challenger_is_rolled_back(
     outcome = _roll_out(cluster, namespace, tmp_path, name, tag_of(images, name))
     assert outcome.rollout["phase"] == "rolled_back"
     assert outcome.routes.most == most
-    print(f"{name}: weight 0 after {outcome.rolled_back_after():.1f} s")
+    if outcome.routes.most:
+        print(f"{name}: weight 0 {outcome.rolled_back_after():.1f} s after the verdict")
     if name != "failing":
         assert outcome.failed == 0
     names = [item["metadata"]["name"] for item in cluster.get("deployments", namespace=namespace)["items"]]
