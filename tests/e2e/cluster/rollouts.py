@@ -45,4 +45,5 @@ def same_story(cluster: Cluster, namespace: str, told: dict[str, Any]) -> None:
     history = json.loads(cluster.helm("history", RELEASE, "--namespace", namespace, "--output", "json"))
     helm = {item["revision"] for item in history if item["description"].startswith(f"rollout {told['name']} ")}
     began = told["changes"][0]["revision"]
-    assert helm == {item["revision"] for item in told["changes"] if (item["revision"] or 0) > began}
+    own = {item["revision"] for item in told["changes"] if (item["revision"] or 0) > began}
+    assert helm == own, (own, [(item["revision"], item["status"], item["description"]) for item in history])
