@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +14,6 @@ from tests.fraud.server import ROOT
 
 __all__ = ["CHALLENGERS", "build_challengers", "tag_of"]
 
-_BUILD_SECONDS: Final = 300
 _SCORER: Final = "bentos/fraud/scorer.py"
 _PREDICTOR: Final = "bentos/fraud/predictor.py"
 #: What is appended to which file of the image, by the challenger's name.
@@ -97,14 +95,5 @@ def build_challengers(cluster: Cluster, images: Images, folder: Path) -> None:
             "USER 10001:10001\n"
         )
         names.append(f"{images.prefix}/fraud-scoring:{tag_of(images, name)}")
-        ended = subprocess.run(
-            [cluster.environ.get("IMAGE_BUILDER", "docker"), "build", "--tag", names[-1], str(context)],
-            env=dict(cluster.environ),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=_BUILD_SECONDS,
-            check=False,
-        )
-        assert ended.returncode == 0, ended.stdout[-4000:]
+        cluster.build(names[-1], str(context))
     cluster.load(names)

@@ -85,6 +85,12 @@ class Cluster:
         """What ``helm`` prints."""
         return self._run(["helm", *arguments], None, seconds)
 
+    def build(self, image: str, *arguments: str) -> None:
+        """Build an image with the builder whose images :meth:`load` finds; of what was built before nothing is anew."""
+        builder = self.environ.get("IMAGE_BUILDER", "docker")
+        layers = ("--layers",) if builder == "buildah" else ()
+        self._run([builder, "build", *layers, "--tag", image, *arguments], None, _LOAD_SECONDS)
+
     def load(self, images: Sequence[str]) -> None:
         """Bring images onto the nodes."""
         if self.loading is None:
