@@ -23,6 +23,8 @@ ItemT = TypeVar("ItemT")
 _NEWEST: Final = 0.1
 #: A batch counts as this many times the mean at most: one that was interrupted says nothing of the next.
 _OUTLIER: Final = 4.0
+#: Rows that are not shared out: a batch has its own cost.
+_SHARED: Final = 8
 
 
 class _Histogram(Protocol):
@@ -78,7 +80,7 @@ class Job(Generic[ItemT]):
 
 
 class Batcher(Generic[ItemT]):
-    """Runs jobs in batches, one batch at a time. Belongs to one event loop.
+    """Runs jobs in batches. Belongs to one event loop.
 
     Parameters
     ----------
@@ -90,6 +92,9 @@ class Batcher(Generic[ItemT]):
         Rows that wait at most.
     metrics
         Where sizes and depth are reported.
+    side_by_side
+        Batches that run at the same time. More than 1 is for what waits for others: what is there is then shared out,
+        so that one batch is worked for while the other waits.
     """
 
     def __init__(
@@ -99,8 +104,10 @@ class Batcher(Generic[ItemT]):
         batch_size: int,
         queue_size: int,
         metrics: BatchMetrics,
+        side_by_side: int = 1,
     ) -> None:
         self._run = run
+        self._side_by_side = side_by_side
         self._batch_size = batch_size
         self._queue_size = queue_size
         self._metrics = metrics
@@ -112,10 +119,12 @@ class Batcher(Generic[ItemT]):
         self._row_seconds = 0.0
         #: How long the loop's last turn took for everything but batches.
         self._turn_seconds = 0.0
-        self._busy = False
+        #: Batches under way, and their rows.
+        self._busy = 0
+        self._taken = 0
         #: Whether a lone job may run in its caller's own step of the loop.
         self._quiet = True
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -172,7 +181,7 @@ class Batcher(Generic[ItemT]):
         queue = self._bulk if bulk else self._single
         queue[job] = None
         self._waiting += size
-        if not self._busy:
+        if self._busy < self._side_by_side:
             self._start(loop)
         try:
             await job.future
@@ -184,9 +193,9 @@ class Batcher(Generic[ItemT]):
 
     async def close(self) -> None:
         """Stop; what waits is refused, and so is what a batch holds. What runs alone ends with its caller."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for job in (*self._single, *self._bulk):
             job.fail(_closing())
         self._single.clear()
@@ -203,12 +212,12 @@ class Batcher(Generic[ItemT]):
         Only once a turn: others that came in the same turn form a batch. While batches are larger than one, nobody
         runs alone.
         """
-        self._busy, self._quiet = True, False
+        self._busy, self._quiet = 1, False
         try:
             await self._run_batch([job])
             self._metrics.batch_size.observe(job.size)
         finally:
-            self._busy = False
+            self._busy -= 1
             if self._waiting:
                 self._start(loop)
             else:
@@ -218,8 +227,10 @@ class Batcher(Generic[ItemT]):
         self._quiet = not self._busy
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._busy, self._quiet = True, False
-        self._task = loop.create_task(self._work(loop))
+        self._busy, self._quiet = self._busy + 1, False
+        task = loop.create_task(self._work(loop))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _work(self, loop: asyncio.AbstractEventLoop) -> None:
         size = 0
@@ -234,10 +245,9 @@ class Batcher(Generic[ItemT]):
                 ended = monotonic()
                 self._turn_seconds = ended - turned
                 if size:
-                    self._learn((ended - started) / size)
+                    self._learn((ended - started) / size / self._busy)
         finally:
-            self._task = None
-            self._busy = False
+            self._busy -= 1
             self._report_depth()
             if size <= 1:
                 loop.call_soon(self._turned)
@@ -255,7 +265,11 @@ class Batcher(Generic[ItemT]):
             batch = self._next_batch()
             size = sum(job.size for job in batch)
             if size:
-                await self._run_batch(batch)
+                self._taken += size
+                try:
+                    await self._run_batch(batch)
+                finally:
+                    self._taken -= size
                 self._metrics.batch_size.observe(size)
                 rows += size
             if monotonic() >= until:
@@ -275,10 +289,11 @@ class Batcher(Generic[ItemT]):
 
     def _next_batch(self) -> list[Job[ItemT]]:
         now = monotonic()
-        room = self._batch_size
-        batch = []
+        share = ceil((self._waiting + self._taken) / self._side_by_side)
+        room = min(self._batch_size, max(share, _SHARED))
+        batch: list[Job[ItemT]] = []
         for queue in (self._single, self._bulk):
-            for job in self._first(queue, room):
+            for job in self._first(queue, room, alone=not batch):
                 del queue[job]
                 self._waiting -= job.size
                 if job.deadline < now:
@@ -288,13 +303,13 @@ class Batcher(Generic[ItemT]):
                     room -= job.size
         return batch
 
-    def _first(self, queue: dict[Job[ItemT], None], room: int) -> list[Job[ItemT]]:
+    def _first(self, queue: dict[Job[ItemT], None], room: int, *, alone: bool) -> list[Job[ItemT]]:
         def fitting() -> Iterator[Job[ItemT]]:
-            left = room
+            left, first = room, alone
             for job in queue:
-                if left <= 0 or (job.size > left < self._batch_size):
+                if left <= 0 or (job.size > left and not first):
                     return
-                left -= job.size
+                left, first = left - job.size, False
                 yield job
 
         return list(fitting())

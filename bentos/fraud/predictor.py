@@ -34,6 +34,8 @@ ItemT = TypeVar("ItemT")
 
 #: Rows of one call.
 MAXIMUM_ROWS: Final = 10_000
+#: Batches at the same time, when they wait for a store or a model elsewhere: while one waits, the other is worked for.
+_SIDE_BY_SIDE: Final = 2
 
 
 class Predictor:
@@ -83,6 +85,7 @@ class Predictor:
             batch_size=settings.batch_size,
             queue_size=settings.queue_size,
             metrics=metrics,
+            side_by_side=_SIDE_BY_SIDE if self._waits else 1,
         )
 
     @property

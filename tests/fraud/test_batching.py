@@ -50,9 +50,12 @@ class Doubler:
             job.finish()
 
 
-def made(doubler: Doubler, *, batch_size: int = 4, queue_size: int = 100) -> tuple[Batcher[list[float]], Reports]:
+def made(
+    doubler: Doubler, *, batch_size: int = 4, queue_size: int = 100, side_by_side: int = 1
+) -> tuple[Batcher[list[float]], Reports]:
     reports = Reports()
-    return Batcher(doubler.run, batch_size=batch_size, queue_size=queue_size, metrics=reports), reports
+    sizes = {"batch_size": batch_size, "queue_size": queue_size, "side_by_side": side_by_side}
+    return Batcher(doubler.run, metrics=reports, **sizes), reports
 
 
 async def settle() -> None:
@@ -88,11 +91,52 @@ def test_what_arrives_while_a_batch_runs_forms_the_next() -> None:
     asyncio.run(main())
 
 
-@given(sizes=st.lists(st.integers(1, 9), max_size=30), limit=st.integers(1, 8))
-def test_every_job_is_done_once_and_batches_keep_their_size(sizes: list[int], limit: int) -> None:
+def test_what_waits_is_shared_out_to_batches_side_by_side() -> None:
     async def main() -> None:
         doubler = Doubler()
-        batcher, reports = made(doubler, batch_size=limit, queue_size=10_000)
+        batcher, _ = made(doubler, batch_size=64, side_by_side=2)
+        doubler.gate.clear()
+        jobs = [asyncio.ensure_future(batcher.submit([float(n)], 1, FOREVER)) for n in range(41)]
+        await settle()
+        # The first ran alone in its caller's step; the others came in the same turn.
+        assert [len(batch) for batch in doubler.batches] == [1, 20]
+        doubler.gate.set()
+        await asyncio.gather(*jobs)
+        assert sorted(number for batch in doubler.batches for number in batch) == [float(n) for n in range(41)]
+        doubler.batches.clear()
+        doubler.gate.clear()
+        jobs = [asyncio.ensure_future(batcher.submit([float(n)], 1, FOREVER)) for n in range(5)]
+        await settle()
+        # What is small is not shared out.
+        assert [len(batch) for batch in doubler.batches] == [5]
+        doubler.gate.set()
+        await asyncio.gather(*jobs)
+
+    asyncio.run(main())
+
+
+def test_closing_ends_all_batches_side_by_side() -> None:
+    async def main() -> None:
+        doubler = Doubler()
+        batcher, _ = made(doubler, batch_size=16, side_by_side=2)
+        doubler.gate.clear()
+        batcher._quiet = False
+        jobs = [asyncio.ensure_future(batcher.submit([float(n)], 1, FOREVER)) for n in range(40)]
+        await settle()
+        assert [len(batch) for batch in doubler.batches] == [16, 16]
+        await batcher.close()
+        results = await asyncio.gather(*jobs, return_exceptions=True)
+        assert {type(result) for result in results} == {Overloaded}
+        assert not batcher.backlogged
+
+    asyncio.run(main())
+
+
+@given(sizes=st.lists(st.integers(1, 9), max_size=30), limit=st.integers(1, 8), side_by_side=st.integers(1, 3))
+def test_every_job_is_done_once_and_batches_keep_their_size(sizes: list[int], limit: int, side_by_side: int) -> None:
+    async def main() -> None:
+        doubler = Doubler()
+        batcher, reports = made(doubler, batch_size=limit, queue_size=10_000, side_by_side=side_by_side)
         items = [[float(index)] * size for index, size in enumerate(sizes)]
         await asyncio.gather(
             *(batcher.submit(item, len(item), FOREVER, bulk=index % 3 == 0) for index, item in enumerate(items))

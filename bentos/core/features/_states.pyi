@@ -24,14 +24,11 @@ CHUNK_BYTES: int
 def inspect(fd: int, /) -> tuple[int, bytes, bytes, bytes, int, bytes, bool, int] | None: ...
 def write_pages(fd: int, chunk: bytearray, /) -> None: ...
 def start_writing(fd: int, offset: int, size: int, /) -> None: ...
-def row_statistics(
+def answered_statistics(
     kind: tuple[int, int, bool, tuple[tuple[int, int], ...]],
-    events: bytes,
-    buckets: bytes,
-    own: int,
-    time: int,
+    answer: bytes,
+    times: NDArray[Any],
     out: NDArray[Any],
-    column: int,
     /,
 ) -> None: ...
 

@@ -658,57 +658,97 @@ typedef struct {
     double events_through, frauds_through; /* with all before it; not used here */
 } BucketRecord;
 
-/* Statistics of a key whose cells another store keeps, as records; for kinds that ask no frauds of events. */
-static PyObject *row_statistics(PyObject *module, PyObject *args)
+/* A row as another store answers it: a piece of bytes with events, one with buckets, of each where its records begin and
+ * how many there are; which of the events is the row's own, -1 when none. The pieces follow, then the statistics of the
+ * other kinds. */
+typedef struct {
+    int32_t event_bytes, event_start, events;
+    int32_t hour_bytes, hour_start, hours;
+    int32_t own;
+} AnswerHead;
+
+static int fits(int32_t bytes, int32_t start, int32_t count, size_t width, int32_t most)
 {
-    (void)module;
-    PyObject *specification, *target;
-    const char *events, *hours;
-    Py_ssize_t event_bytes, hour_bytes;
-    long long own, time, column;
-    Kind kind;
-    if (!PyArg_ParseTuple(args, "Oy#y#LLOL:row_statistics", &specification, &events, &event_bytes, &hours, &hour_bytes,
-                          &own, &time, &target, &column))
-        return NULL;
-    if (read_kind(specification, &kind) < 0) return NULL;
-    const int64_t count = event_bytes / (Py_ssize_t)sizeof(EventRecord), folded = hour_bytes / (Py_ssize_t)sizeof(BucketRecord);
-    Py_buffer out;
-    if (acquire(target, "out", 8, PyBUF_WRITABLE, &out) < 0) return NULL;
-    const int64_t stride = out.ndim == 2 ? out.shape[1] : 0;
-    if (count > EXACT_EVENTS || folded > MAXIMUM_BUCKETS || column < 0 || column >= stride ||
-        out.shape[0] < windows_width(&kind)) {
-        PyBuffer_Release(&out);
-        PyErr_SetString(PyExc_ValueError, "events, buckets and out do not fit together");
-        return NULL;
-    }
+    return bytes >= 0 && start >= 0 && count >= 0 && count <= most && (count == 0 || start + (int64_t)(count * width) <= bytes);
+}
+
+static void answer_statistics(const Kind *kind, const AnswerHead *head, const char *events, const char *hours, int64_t time,
+                              double *out, int64_t stride)
+{
     int64_t event_time[EXACT_EVENTS], hour_time[MAXIMUM_BUCKETS];
     double amount[EXACT_EVENTS], total[MAXIMUM_BUCKETS], squares[MAXIMUM_BUCKETS];
     int32_t number[MAXIMUM_BUCKETS], frauds[MAXIMUM_BUCKETS];
-    for (int64_t i = 0; i < count; i++) {
+    for (int32_t i = 0; i < head->events; i++) {
         EventRecord record;
-        memcpy(&record, events + i * (int64_t)sizeof record, sizeof record);
+        memcpy(&record, events + i * sizeof record, sizeof record);
         event_time[i] = record.time;
         amount[i] = record.amount;
     }
-    for (int64_t i = 0; i < folded; i++) {
+    for (int32_t i = 0; i < head->hours; i++) {
         BucketRecord record;
-        memcpy(&record, hours + i * (int64_t)sizeof record, sizeof record);
+        memcpy(&record, hours + i * sizeof record, sizeof record);
         hour_time[i] = record.time;
         total[i] = record.amount;
         squares[i] = record.squares;
         number[i] = record.events;
         frauds[i] = record.frauds;
     }
-    const Exact exact = {event_time, amount, NULL, NULL, NULL, count, 0};
-    const Buckets buckets = {hour_time, total, squares, number, frauds, folded, 0};
-    windows_compute(&kind, &exact, &buckets, 0, own, time, (double *)out.buf + column, stride);
+    const Exact exact = {event_time, amount, NULL, NULL, NULL, head->events, 0};
+    const Buckets buckets = {hour_time, total, squares, number, frauds, head->hours, 0};
+    windows_compute(kind, &exact, &buckets, 0, head->own, time, out, stride);
+}
+
+/* Rows of statistics from another store's answer; the first kind's are made here, and it asks no frauds of events. */
+static PyObject *answered_statistics(PyObject *module, PyObject *args)
+{
+    (void)module;
+    PyObject *specification, *instants, *target;
+    const char *answer;
+    Py_ssize_t size;
+    Kind kind;
+    Py_buffer times, out;
+    if (!PyArg_ParseTuple(args, "Oy#OO:answered_statistics", &specification, &answer, &size, &instants, &target)) return NULL;
+    if (read_kind(specification, &kind) < 0) return NULL;
+    if (acquire(instants, "times", 8, PyBUF_SIMPLE, &times) < 0) return NULL;
+    if (acquire(target, "out", 8, PyBUF_WRITABLE, &out) < 0) {
+        PyBuffer_Release(&times);
+        return NULL;
+    }
+    const int64_t rows = out.ndim == 2 ? out.shape[1] : 0, width = windows_width(&kind);
+    const int64_t rest = out.ndim == 2 ? out.shape[0] - width : -1;
+    int wrong = rest < 0 || times.len != rows * (Py_ssize_t)sizeof(int64_t);
+    const char *at = answer, *const end = answer + size;
+    for (int64_t row = 0; !wrong && row < rows; row++) {
+        AnswerHead head = {0};
+        wrong = end - at < (Py_ssize_t)sizeof head;
+        if (wrong) break;
+        memcpy(&head, at, sizeof head);
+        at += sizeof head;
+        wrong = !fits(head.event_bytes, head.event_start, head.events, sizeof(EventRecord), EXACT_EVENTS) ||
+                !fits(head.hour_bytes, head.hour_start, head.hours, sizeof(BucketRecord), MAXIMUM_BUCKETS) ||
+                end - at < (int64_t)head.event_bytes + head.hour_bytes + rest * (int64_t)sizeof(double);
+        if (wrong) break;
+        int64_t time;
+        memcpy(&time, (const char *)times.buf + row * (int64_t)sizeof time, sizeof time);
+        const char *hours = at + head.event_bytes;
+        answer_statistics(&kind, &head, at + head.event_start, hours + head.hour_start, time, (double *)out.buf + row, rows);
+        at = hours + head.hour_bytes;
+        for (int64_t i = 0; i < rest; i++, at += sizeof(double))
+            memcpy((double *)out.buf + (width + i) * rows + row, at, sizeof(double));
+    }
+    wrong = wrong || at != end;
+    PyBuffer_Release(&times);
     PyBuffer_Release(&out);
+    if (wrong) {
+        PyErr_SetString(PyExc_ValueError, "answer, times and out do not fit together");
+        return NULL;
+    }
     Py_RETURN_NONE;
 }
 
 static PyMethodDef module_methods[] = {
-    {"row_statistics", row_statistics, METH_VARARGS,
-     "row_statistics(kind, events, buckets, own, time, out, column): fill a column of out, float64 [>= width, n]."},
+    {"answered_statistics", answered_statistics, METH_VARARGS,
+     "answered_statistics(kind, answer, times, out): fill out, float64 [width, n], from another store's answer for n rows."},
     {"inspect", inspect, METH_VARARGS, "inspect(fd): None, or version, schema, fingerprint, boot, capacity, identity, whether it is a copy of memory, round."},
     {"write_pages", write_pages, METH_VARARGS, "write_pages(fd, chunk): write taken pages where they belong in a file."},
     {"start_writing", start_writing, METH_VARARGS,

@@ -2,9 +2,10 @@
 
 A key has three strings, named by the prefix, the kind's number, the hash, and a letter:
 
-- ``e``, exact events, oldest first: 8 bytes with the number of dead records at its head, then records of 24 bytes:
-  time, amount, identity. Dead records are cut off when there are 1,024 of them, so that a busy key's 100 kB are moved
-  once in a thousand transactions.
+- ``e``, exact events, oldest first: a head of 8 bytes, then records of 24 bytes: time, amount, identity. The head has
+  the number of dead records and whether the key may have buckets (1) and labels (2), so that they are not asked for
+  when it has none. Dead records are cut off when there are 1,024 of them, so that a busy key's 100 kB are moved once in
+  a thousand transactions.
 - ``b``, hourly buckets, oldest first: records of 48 bytes: time, amount, squares, events, frauds, and the running
   totals of events and frauds up to and with it, from any base: whole numbers, so that a window's counts are exact
   differences, and cost a busy key two reads instead of seven hundred.
@@ -20,6 +21,7 @@ compiled store, ``core/features/_states_cells.c``; the contract suite and a repl
 
 from __future__ import annotations
 
+import struct
 from typing import Final
 
 from bentos.core.features import _states
@@ -27,10 +29,12 @@ from bentos.core.features.clock import DAY, HOUR
 from bentos.core.features.history import CUSTOMER, EXACT_EVENTS, KINDS
 from bentos.core.features.window_statistics import COUNT, SPECIFICATION
 
-__all__ = ["COMMON", "HEAD_BYTES", "LIFE_MILLISECONDS"]
+__all__ = ["COMMON", "HAS_BUCKETS", "HAS_LABELS", "HEAD", "LIFE_MILLISECONDS"]
 
-#: Of a string of events, before its records.
-HEAD_BYTES: Final = 8
+#: Of a string of events: how many of its records are dead, and which other strings its key may have.
+HEAD: Final = struct.Struct("<ii")
+HAS_BUCKETS: Final = 1
+HAS_LABELS: Final = 2
 #: What windows need is this old at most; a key without an event for so long is of no use. It is told anew once a day of
 #: events, and a clock may be a day ahead.
 LIFE_MILLISECONDS: Final = (max(kind.horizon for kind in KINDS) + 4 * DAY) // 1000
@@ -50,24 +54,27 @@ COMMON: Final = (
 local call, pack, unpack, floor = redis.call, struct.pack, struct.unpack, math.floor
 local EXACT, BUCKETS, HOUR, DAY = {EXACT_EVENTS}, {_states.MAXIMUM_BUCKETS}, {HOUR}, {DAY}
 local LIFE, BLOCK, DEAD = '{LIFE_MILLISECONDS}', 16, 1024
+local HAS_BUCKETS, HAS_LABELS = {HAS_BUCKETS}, {HAS_LABELS}
 local KINDS = {{ {_lua_kinds()} }}
 """
     + """
 -- A string of records. What is small is read at once; of what is large single records are, with their neighbours: a
 -- command costs more than they do, and Redis' Lua hashes every byte of every string that it makes. What was read is
--- kept for the other rows of the call.
+-- kept for the other rows of the call; what has changed since is stale.
 local VIEWS = {}
 
 local function read(view)
   local small, head = view.small, view.head
   local data = call('GETRANGE', view.key, '0', small - 1)
   local size = #data
-  view.data, view.blocks, view.dead = data, {}, 0
+  view.data, view.blocks, view.dead, view.stale = data, nil, 0, false
   if size == small then
     size = call('STRLEN', view.key)
-    if size > small then view.data = nil end
+    if size > small then view.data, view.blocks = nil, {} end
   end
-  if head > 0 and size > 0 then view.dead = (unpack('<i8', data, 1)) end
+  if head > 0 then
+    if size > 0 then view.dead, view.has = unpack('<i4i4', data) else view.has = 0 end
+  end
   view.count = floor(math.max(size - head, 0) / view.width) - view.dead
   return view
 end
@@ -77,14 +84,24 @@ local function open(key, head, width, small)
   if not view then
     view = read({key = key, head = head, width = width, small = small})
     VIEWS[key] = view
+  elseif view.stale then
+    read(view)
   end
   return view
 end
 
 -- Of who needs them all, more are read at once.
-local function events_of(key, whole) return open(key .. 'e', 8, 24, whole and 8192 or 512) end
+local function events_of(key, whole) return open(key .. 'e', 8, 24, whole and 8192 or 1536) end
 
-local function buckets_of(key, whole) return open(key .. 'b', 0, 48, whole and 8192 or 512) end
+local function buckets_of(key, whole) return open(key .. 'b', 0, 48, whole and 8192 or 1536) end
+
+local NONE = {data = '', head = 0, dead = 0, width = 48, count = 0}
+
+-- The same, unless the events say that there are none.
+local function buckets_beside(key, events, whole)
+  if events.count > 0 and events.has % 2 == 0 then return NONE end
+  return buckets_of(key, whole)
+end
 
 local LABELS = {}
 
@@ -95,6 +112,18 @@ local function labels_of(key)
     LABELS[key] = labels
   end
   return labels
+end
+
+local function labels_beside(key, events)
+  if events.count > 0 and events.has < HAS_LABELS then return '' end
+  return labels_of(key)
+end
+
+-- The events say from now on that their key may have what they did not.
+local function note(events, what)
+  if events.count == 0 or floor(events.has / what) % 2 == 1 then return end
+  events.has = events.has + what
+  call('SETRANGE', events.key, 4, pack('<i4', events.has))
 end
 
 local function slice(view, from, to)
@@ -119,8 +148,10 @@ local function found(view, i)
   return block, (place - number * BLOCK) * view.width + 1
 end
 
--- Of what is large, record i has changed.
-local function forget(view, i) view.blocks[floor((view.dead + i) / BLOCK)] = nil end
+-- Record i has changed.
+local function forget(view, i)
+  if view.data then view.stale = true else view.blocks[floor((view.dead + i) / BLOCK)] = nil end
+end
 
 local function time_at(view, i) return (unpack('<i8', found(view, i))) end
 
@@ -201,8 +232,9 @@ local function totals_before(buckets, i)
 end
 
 -- Welford, "Note on a method for calculating corrected sums of squares and products" (1962).
-local function fold(key, time, amount, fraud)
+local function fold(key, events, time, amount, fraud)
   local buckets = buckets_of(key)
+  note(events, HAS_BUCKETS)
   local hour = floor(time / HOUR)
   local place = bucket_place(buckets, hour)
   if place < buckets.count and floor(time_at(buckets, place) / HOUR) == hour then
@@ -214,7 +246,7 @@ local function fold(key, time, amount, fraud)
     local record = pack('<i8ddi4i4dd', newest, total, squares, events, frauds, all + 1, bad + fraud)
     local rest = place + 1 < buckets.count and raised(slice(buckets, place + 1, buckets.count), 1, fraud) or ''
     call('SETRANGE', buckets.key, place * 48, record .. rest)
-    if rest == '' and not buckets.data then forget(buckets, place) else read(buckets) end
+    if rest == '' then forget(buckets, place) else buckets.stale = true end
     return
   end
   local count = buckets.count
@@ -227,16 +259,12 @@ local function fold(key, time, amount, fraud)
   if place == count and count == buckets.count and count > 0 then
     call('APPEND', buckets.key, record)
     call('PEXPIRE', buckets.key, LIFE)
-    if buckets.data then
-      read(buckets)
-    else
-      buckets.count = count + 1
-      forget(buckets, count)
-    end
+    buckets.count = count + 1
+    forget(buckets, count)
     return
   end
   keep(buckets.key, slice(buckets, 0, place) .. record .. raised(slice(buckets, place, count), 1, fraud))
-  read(buckets)
+  buckets.stale = true
 end
 """
 )

@@ -31,19 +31,20 @@ local function find_anywhere(view, identity)
   end
 end
 
--- Records of a view within a string, and where they begin and end in it: what is here is not copied for them.
-local function within(answers, view, from, to)
-  local data, first = view.data, view.head + view.dead * view.width
-  if not data then
-    data, first, to, from = slice(view, from, to), 0, to - from, 0
-  end
-  answers[#answers + 1] = pack('<i4i4i4', #data, first + from * view.width, first + math.max(from, to) * view.width)
-  answers[#answers + 1] = data
+-- What a customer's windows may need of a view: what is here goes as it is and is searched where it arrives, of what is
+-- large the part between two times, and two before it, of which one is the previous event. Bytes that hold records,
+-- where the first of these begins, how many there are, and how many of the view lie before them.
+local function part(view, after, until_time)
+  if view.data then return view.data, view.head + view.dead * view.width, view.count, 0 end
+  local to = first_after(view, view.count, until_time)
+  local from = math.max(first_after(view, to, after) - 2, 0)
+  return slice(view, from, to), 0, to - from, from
 end
 
-local function counts(kind, key, events, buckets, own, identity, time, answer)
+local function counts(kind, key, events, buckets, own, identity, time)
   local last = time - kind.delay
-  local labels = labels_of(key)
+  local labels = labels_beside(key, events)
+  if labels == '' and buckets.count == 0 and (events.count == 0 or time_at(events, 0) > last) then return kind.none end
   local spans = kind.spans
   local widest = last - spans[#spans]
   local event_end = first_after(events, events.count, last)
@@ -63,13 +64,17 @@ local function counts(kind, key, events, buckets, own, identity, time, answer)
       folded[i], known[i] = all - before, known[i] + bad - bad_before
     end
   end
+  local answer = {}
   for i, span in ipairs(spans) do
     local start = first_after(events, event_end, last - span)
     local count = event_end - start + folded[i]
     if own and own >= start and own < event_end then count = count - 1 end
-    answer[#answer + 1] = pack('<dd', count, known[i])
+    answer[i] = pack('<dd', count, known[i])
   end
+  return table.concat(answer)
 end
+
+for _, kind in ipairs(KINDS) do kind.none = string.rep(pack('<dd', 0, 0), #kind.spans) end
 
 local function keep_labels(key, labels)
   keep(key .. 'f', labels)
@@ -79,10 +84,10 @@ end
 local function fold_excess(key, events)
   local data, place = found(events, 0)
   local time, amount = unpack('<i8d', data, place)
-  local labels = labels_of(key)
-  local at = find_label(labels, string.sub(data, place + 16, place + 23))
+  local labels = labels_beside(key, events)
+  local at = labels ~= '' and find_label(labels, string.sub(data, place + 16, place + 23))
   if at then keep_labels(key, string.sub(labels, 1, at - 1) .. string.sub(labels, at + 24)) end
-  fold(key, time, amount, at and 1 or 0)
+  fold(key, events, time, amount, at and 1 or 0)
 end
 
 local function drop_head(events, gone)
@@ -91,23 +96,23 @@ local function drop_head(events, gone)
     call('DEL', events.key)
     read(events)
   elseif dead >= DEAD or (dead >= 64 and dead >= count) then
-    call('SET', events.key, pack('<i8', 0) .. slice(events, gone, events.count), 'PX', LIFE)
+    call('SET', events.key, pack('<i4i4', 0, events.has) .. slice(events, gone, events.count), 'PX', LIFE)
     read(events)
   else
-    call('SETRANGE', events.key, 0, pack('<i8', dead))
+    call('SETRANGE', events.key, 0, pack('<i4', dead))
     events.dead, events.count = dead, count
   end
 end
 
 local function expire(key, events, until_time)
-  local buckets = buckets_of(key)
+  local buckets = buckets_beside(key, events)
   if buckets.count > 0 and time_at(buckets, 0) <= until_time then
     keep(buckets.key, slice(buckets, first_after(buckets, buckets.count, until_time), buckets.count))
     read(buckets)
   end
   if events.count == 0 or time_at(events, 0) > until_time then return end
+  local labels = labels_beside(key, events)
   drop_head(events, first_after(events, events.count, until_time))
-  local labels = labels_of(key)
   if labels ~= '' then
     local kept = {}
     for at = 1, #labels, 24 do
@@ -117,85 +122,95 @@ local function expire(key, events, until_time)
   end
 end
 
+-- Which other strings are there stands at the head of the first event.
+local function begin(key, events, buckets, record)
+  local has = (buckets.count > 0 and HAS_BUCKETS or 0) + (labels_of(key) ~= '' and HAS_LABELS or 0)
+  call('SET', events.key, pack('<i4i4', 0, has) .. record, 'PX', LIFE)
+  read(events)
+end
+
+local function insert(events, place, record)
+  call('SETRANGE', events.key, events.head + (events.dead + place) * 24, record .. slice(events, place, events.count))
+  read(events)
+end
+
 local function append(events, record)
   call('APPEND', events.key, record)
+  local place = events.dead + events.count
   events.count = events.count + 1
-  if not events.data then
-    forget(events, events.count - 1)
-  elseif #events.data < events.small - 24 then
-    events.data = events.data .. record
+  if events.data then
+    events.stale = true
   else
-    read(events)
+    local number = floor(place / BLOCK)
+    local block = events.blocks[number]
+    if block then
+      events.blocks[number] = #block == (place - number * BLOCK) * 24 and block .. record or nil
+    end
   end
 end
 
-local function add(kind, key, events, buckets, time, amount, identity)
-  local newest = events.count > 0 and time_at(events, events.count - 1)
-  local place = first_after(events, events.count, time)
+-- A key's state with an event more, at its own time, after those of equal time; the oldest ones beyond what is kept
+-- exactly are folded, and what no window needs any more goes.
+local function add(kind, key, events, buckets, time, amount, record)
+  local count = events.count
+  local newest = count > 0 and time_at(events, count - 1)
+  local until_time = math.min(math.max(newest or time, time), now + DAY) - kind.horizon
+  local place = (not newest or newest <= time) and count or first_after(events, count, time)
   if place == 0 and buckets.count > 0 then
-    fold(key, time, amount, 0)
+    fold(key, events, time, amount, 0)
+    expire(key, events, until_time)
+  elseif count == 0 then
+    begin(key, events, buckets, record)
+    expire(key, events, until_time)
   else
-    local record = pack('<i8d', time, amount) .. identity
-    if events.count == 0 then
-      call('SET', events.key, pack('<i8', 0) .. record, 'PX', LIFE)
-      read(events)
-    else
-      if place == events.count then
-        append(events, record)
-      else
-        local at = events.head + (events.dead + place) * 24
-        call('SETRANGE', events.key, at, record .. slice(events, place, events.count))
-        read(events)
-      end
-      if floor(time / DAY) > floor(newest / DAY) then call('PEXPIRE', events.key, LIFE) end
-    end
+    local expires = time_at(events, 0) <= until_time or buckets.count > 0
+    if place == count then append(events, record) else insert(events, place, record) end
+    if floor(time / DAY) > floor(newest / DAY) then call('PEXPIRE', events.key, LIFE) end
     if events.count > EXACT then
       fold_excess(key, events)
       drop_head(events, 1)
     end
+    if expires or place == 0 then
+      if events.stale then read(events) end
+      expire(key, events, until_time)
+    end
   end
-  expire(key, events, math.min(math.max(newest or time, time), now + DAY) - kind.horizon)
 end
 
+local ROW = 73
+local rows = ARGV[4]
 local answers, latest = {}, 0
-for row = 1, #KEYS / 3 do
-  local packed = ARGV[row + 3]
-  local time, amount = unpack('<i8d', packed)
-  local identity, record = string.sub(packed, 17, 24), string.byte(packed, 25) == 1
-  local states, answer, known = {}, {}, true
-  local own_time = time
-  for number, kind in ipairs(KINDS) do
-    local key = KEYS[(row - 1) * 3 + number]
-    local events, buckets = events_of(key, kind.whole), buckets_of(key, kind.whole)
-    local own
-    if kind.whole then
-      own = find_anywhere(events, identity)
-      if own then own_time = time_at(events, own) end
-    else
-      own = find_at(events, identity, time)
-      if not own and own_time ~= time then own = find_at(events, identity, own_time) end
-    end
-    known = known and own ~= nil
-    states[number] = {key, events, buckets, own}
-    if kind.whole then
-      local last, first = time - kind.delay, time - kind.delay - kind.spans[#kind.spans]
-      local event_end, bucket_end = first_after(events, events.count, last), first_after(buckets, buckets.count, last)
-      local start = first_after(events, event_end, first)
-      within(answers, events, start, event_end)
-      within(answers, buckets, first_after(buckets, bucket_end, first), bucket_end)
-      answer[1] = pack('<d', own and own - start or -1)
-    else
-      counts(kind, key, events, buckets, own, identity, time, answer)
-    end
+local CUSTOMER, names = KINDS[1], {PREFIX .. '0:', PREFIX .. '1:', PREFIX .. '2:'}
+for at = 1, #rows, ROW do
+  local customer, merchant, category, time, amount, identity, recorded = unpack('<c16c16c16i8dc8B', rows, at)
+  customer = names[1] .. customer
+  local events = events_of(customer, true)
+  local buckets = buckets_beside(customer, events, true)
+  local own, own_time = find_anywhere(events, identity), time
+  if own then own_time = time_at(events, own) end
+  local last = time - CUSTOMER.delay
+  local first = last - CUSTOMER.spans[#CUSTOMER.spans]
+  local exact, exact_at, exact_count, skipped = part(events, first, last)
+  local folded, folded_at, folded_count = part(buckets, first, last)
+  local size = #answers
+  answers[size + 1] = pack(
+    '<i4i4i4i4i4i4i4', #exact, exact_at, exact_count, #folded, folded_at, folded_count, own and own - skipped or -1
+  )
+  answers[size + 2], answers[size + 3] = exact, folded
+  local record = recorded == 1 and string.sub(rows, at + 48, at + 71)
+  local others, known = {merchant, category}, own
+  for number = 2, 3 do
+    local kind, key = KINDS[number], names[number] .. others[number - 1]
+    local there = events_of(key)
+    local hours = buckets_beside(key, there)
+    local place = find_at(there, identity, time)
+    if not place and own_time ~= time then place = find_at(there, identity, own_time) end
+    answers[size + 2 + number] = counts(kind, key, there, hours, place, identity, time)
+    known = known and place
+    if record and not place then add(kind, key, there, hours, time, amount, record) end
   end
-  answers[#answers + 1] = table.concat(answer)
-  if record and not known then
-    for number, kind in ipairs(KINDS) do
-      local key, events, buckets, own = states[number][1], states[number][2], states[number][3], states[number][4]
-      if not own then add(kind, key, events, buckets, time, amount, identity) end
-    end
-    latest = math.max(latest, math.min(time, now + DAY))
-  end
+  if record and not own then add(CUSTOMER, customer, events, buckets, time, amount, record) end
+  if record and not known then latest = math.max(latest, math.min(time, now + DAY)) end
 end
 if latest > tonumber(call('GET', PREFIX .. 'latest') or '0') then
   call('SET', PREFIX .. 'latest', string.format('%.0f', latest))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bentos.core.features.state import BUCKET_LABEL, CELL, NO_LABEL
-from bentos.fraud.store.redis_layout import HEAD_BYTES
+from bentos.fraud.store.redis_layout import HAS_BUCKETS, HAS_LABELS, HEAD
 
 __all__ = ["packed_cells", "unpacked_cells"]
 
@@ -26,7 +26,6 @@ _BUCKET: Final = np.dtype(
     ]
 )
 _LABEL: Final = np.dtype([("identity", "<u8"), ("time", "<i8"), ("label_time", "<i8")])
-_NO_DEAD: Final = bytes(HEAD_BYTES)
 
 
 def packed_cells(cells: NDArray[np.void], buckets: int) -> tuple[bytes, bytes, bytes]:
@@ -41,14 +40,15 @@ def packed_cells(cells: NDArray[np.void], buckets: int) -> tuple[bytes, bytes, b
     """
     exact = cells[buckets:]
     labelled = exact[exact["label_time"] != NO_LABEL]
-    events = _NO_DEAD + _columns(exact, _EVENT) if len(exact) else b""
+    has = (HAS_BUCKETS if buckets else 0) + (HAS_LABELS if len(labelled) else 0)
+    events = HEAD.pack(0, has) + _columns(exact, _EVENT) if len(exact) else b""
     return events, _buckets(cells[:buckets]), _columns(labelled, _LABEL)
 
 
 def unpacked_cells(events: bytes | None, buckets: bytes | None, labels: bytes | None) -> tuple[NDArray[np.void], int]:
     """A state's cells, and how many of them are buckets; the strings that are missing are None."""
-    dead = int.from_bytes(events[:HEAD_BYTES], "little") if events else 0
-    exact = np.frombuffer((events or b"")[HEAD_BYTES:], _EVENT)[dead:]
+    dead = HEAD.unpack_from(events)[0] if events else 0
+    exact = np.frombuffer((events or b"")[HEAD.size :], _EVENT)[dead:]
     folded = np.frombuffer(buckets or b"", _BUCKET)
     known = np.frombuffer(labels or b"", _LABEL)
     cells = np.zeros(len(folded) + len(exact), CELL)

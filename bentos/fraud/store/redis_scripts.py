@@ -34,8 +34,9 @@ for number = 1, #KINDS do
       labels = labels .. identity .. pack('<i8i8', event_time, math.min(label_time, before or label_time))
     end
     keep(key .. 'f', labels)
+    if labels ~= '' then note(events, HAS_LABELS) end
   else
-    local buckets = buckets_of(key)
+    local buckets = buckets_beside(key, events)
     local hour = floor(event_time / HOUR)
     local place = bucket_place(buckets, hour)
     if place < buckets.count and floor(time_at(buckets, place) / HOUR) == hour then

@@ -18,8 +18,7 @@ from bentos.core.features.history import CATEGORY, CUSTOMER, KINDS, MERCHANT, Ke
 from bentos.core.features.online import feature_rows
 from bentos.core.features.pseudonyms import KEY_BYTES, EventKey, Pseudonyms
 from bentos.core.features.snapshot import KeyStates, Snapshot, joined_states
-from bentos.core.features.window_statistics import PLACES, SPECIFICATION, WIDTH
-from bentos.core.features.windows import FloatArray
+from bentos.core.features.window_statistics import SPECIFICATION, WIDTH
 from bentos.core.transaction import Transaction, microseconds
 from bentos.fraud.store.base import Delivery, FeatureRows, require_fingerprint
 from bentos.fraud.store.defaults import rows_without
@@ -34,21 +33,15 @@ __all__ = ["RedisStore"]
 _LOGGER = logging.getLogger(__name__)
 _T = TypeVar("_T")
 #: Of what the strings in Redis hold.
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _CACHED_KEYS: Final = 16_384
 #: Rows of one call: Redis serves nobody else meanwhile, 50 to 90 microseconds a row.
 _ROWS: Final = 128
 #: Keys of one call that moves whole states.
 _STATES: Final = 256
 _IDENTITY: Final = struct.Struct("<Q")
-#: Time, amount, identity, whether to record; the last lies where a script's Lua counts it as byte 25.
-_ROW: Final = struct.Struct("<qdQB")
-#: What a script counts for merchant and category, as they stand among a row's statistics.
-_CUSTOMER_WIDTH: Final = len(PLACES[CUSTOMER])
-#: Of a row's answer: its customer's events, then buckets, each as a string that holds them, after its length and their
-#: place in it; then numbers.
-_WITHIN: Final = struct.Struct("<iii")
-_ANSWER: Final = struct.Struct(f"<{1 + WIDTH - _CUSTOMER_WIDTH}d")
+#: Customer, merchant, category; an event as it is kept: time, amount, identity; whether to record it.
+_ROW: Final = struct.Struct(f"<{KEY_BYTES}s{KEY_BYTES}s{KEY_BYTES}sqdQB")
 _LOOKUP, _LABEL, _PUT, _ERASE = map(Script, (LOOKUP, LABEL, PUT, ERASE))
 
 
@@ -101,37 +94,37 @@ class RedisStore:
     async def lookup_many(self, transactions: Sequence[Transaction], record: Sequence[bool]) -> FeatureRows:
         """See :meth:`.base.FeatureStore.lookup_many`. One round trip for up to 128 transactions."""
         times = [microseconds(item.timestamp) for item in transactions]
-        statistics = np.empty((WIDTH, len(times)))
-        failed = np.zeros(len(times), bool)
-        for start in range(0, len(times), _ROWS):
+        rows = list(map(self._packed, transactions, times, record))
+        parts = []
+        failed = np.zeros(len(rows), bool)
+        for start in range(0, len(rows), _ROWS):
             part = slice(start, start + _ROWS)
-            keys, rows = self._packed(transactions[part], times[part], record[part])
-            answer = await self._link.ask(_LOOKUP, len(keys), *keys, self._clock(), self._prefix, self._about, *rows)
+            answer = await self._link.ask(_LOOKUP, 0, self._clock(), self._prefix, self._about, b"".join(rows[part]))
+            statistics = np.zeros((WIDTH, len(rows[part])))
             if answer is None:
                 failed[part] = True
             else:
-                _decode(answer, times, statistics, start)
+                # Sums of floating point are made by the compiled store's code, so they come out the same to the bit.
+                _states.answered_statistics(SPECIFICATION[0], answer, np.array(times[part], np.int64), statistics)
+            parts.append(statistics)
+        together = parts[0] if len(parts) == 1 else np.concatenate([np.empty((WIDTH, 0)), *parts], axis=1)
         if failed.any():
-            return rows_without(failed, transactions, times, statistics)
-        return FeatureRows(feature_rows(transactions, times, statistics), [()] * len(times))
+            return rows_without(failed, transactions, times, together)
+        return FeatureRows(feature_rows(transactions, times, together), [()] * len(times))
 
-    def _packed(
-        self, transactions: Sequence[Transaction], times: Sequence[int], record: Sequence[bool]
-    ) -> tuple[list[bytes], list[bytes]]:
+    def _packed(self, transaction: Transaction, time: int, record: bool) -> bytes:
         names = self._pseudonyms
-        customer, merchant, category = self._prefixes
-        keys: list[bytes] = []
-        rows: list[bytes] = []
-        for item, time, recorded in zip(transactions, times, record, strict=True):
-            if item.transaction_id is None:
-                raise DataError("a transaction needs its transaction_id before it is looked up")
-            keys += (
-                customer + names.key(CUSTOMER, item.customer_id),
-                merchant + self._merchant_key(item.merchant_id),
-                category + self._category_key(item.merchant_category),
-            )
-            rows.append(_ROW.pack(time, item.amount, names.identity(item.transaction_id), recorded))
-        return keys, rows
+        if transaction.transaction_id is None:
+            raise DataError("a transaction needs its transaction_id before it is looked up")
+        return _ROW.pack(
+            names.key(CUSTOMER, transaction.customer_id),
+            self._merchant_key(transaction.merchant_id),
+            self._category_key(transaction.merchant_category),
+            time,
+            transaction.amount,
+            names.identity(transaction.transaction_id),
+            record,
+        )
 
     # ---- beside
 
@@ -236,24 +229,6 @@ class RedisStore:
     def close(self) -> None:
         """See :meth:`.base.FeatureStore.close`; loops that looked up have called :meth:`leave` before."""
         self._link.close()
-
-
-def _decode(answer: bytes, times: Sequence[int], statistics: FloatArray, start: int) -> None:
-    at, column = 0, start
-    while at < len(answer):
-        events, at = _records(answer, at)
-        buckets, at = _records(answer, at)
-        own, *numbers = _ANSWER.unpack_from(answer, at)
-        # The sums are made by the compiled store's code, so they come out the same to the bit.
-        _states.row_statistics(SPECIFICATION[0], events, buckets, int(own), times[column], statistics, column)
-        statistics[_CUSTOMER_WIDTH:, column] = numbers
-        at, column = at + _ANSWER.size, column + 1
-
-
-def _records(answer: bytes, at: int) -> tuple[bytes, int]:
-    length, first, last = _WITHIN.unpack_from(answer, at)
-    begin = at + _WITHIN.size
-    return answer[begin + first : begin + last], begin + length
 
 
 def _strings(states: KeyStates, number: int) -> tuple[bytes, bytes, bytes]:
