@@ -26,7 +26,7 @@ from typing import Final
 
 from bentos.core.features import _states
 from bentos.core.features.clock import DAY, HOUR
-from bentos.core.features.history import CUSTOMER, EXACT_EVENTS, KINDS
+from bentos.core.features.history import CATEGORY, CUSTOMER, EXACT_EVENTS, KINDS, MERCHANT
 from bentos.core.features.window_statistics import COUNT, SPECIFICATION
 
 __all__ = ["COMMON", "HAS_BUCKETS", "HAS_LABELS", "HEAD", "LIFE_MILLISECONDS"]
@@ -35,6 +35,8 @@ __all__ = ["COMMON", "HAS_BUCKETS", "HAS_LABELS", "HEAD", "LIFE_MILLISECONDS"]
 HEAD: Final = struct.Struct("<ii")
 HAS_BUCKETS: Final = 1
 HAS_LABELS: Final = 2
+#: Bytes that are read at once: more where all are needed, few where most keys have too many anyway.
+_SMALL: Final = {CUSTOMER: 8192, MERCHANT: 1536, CATEGORY: 64}
 #: What windows need is this old at most; a key without an event for so long is of no use. It is told anew once a day of
 #: events, and a clock may be a day ahead.
 LIFE_MILLISECONDS: Final = (max(kind.horizon for kind in KINDS) + 4 * DAY) // 1000
@@ -44,8 +46,8 @@ def _lua_kinds() -> str:
     parts = []
     for kind, (delay, horizon, _, windows) in zip(KINDS, SPECIFICATION, strict=True):
         spans = ", ".join(f"{span:.0f}" for span, asked in windows if asked & COUNT)
-        whole = str(kind is CUSTOMER).lower()
-        parts.append(f"{{delay = {delay}, horizon = {horizon}, whole = {whole}, spans = {{{spans}}}}}")
+        small = _SMALL.get(kind, _SMALL[MERCHANT])
+        parts.append(f"{{delay = {delay}, horizon = {horizon}, small = {small}, spans = {{{spans}}}}}")
     return ", ".join(parts)
 
 
@@ -55,6 +57,7 @@ local call, pack, unpack, floor = redis.call, struct.pack, struct.unpack, math.f
 local EXACT, BUCKETS, HOUR, DAY = {EXACT_EVENTS}, {_states.MAXIMUM_BUCKETS}, {HOUR}, {DAY}
 local LIFE, BLOCK, DEAD = '{LIFE_MILLISECONDS}', 16, 1024
 local HAS_BUCKETS, HAS_LABELS = {HAS_BUCKETS}, {HAS_LABELS}
+local SMALL = {_SMALL[MERCHANT]}
 local KINDS = {{ {_lua_kinds()} }}
 """
     + """
@@ -67,10 +70,10 @@ local function read(view)
   local small, head = view.small, view.head
   local data = call('GETRANGE', view.key, '0', small - 1)
   local size = #data
-  view.data, view.blocks, view.dead, view.stale = data, nil, 0, false
+  view.data, view.dead, view.stale, view.oldest, view.newest = data, 0, false, false, false
   if size == small then
     size = call('STRLEN', view.key)
-    if size > small then view.data, view.blocks = nil, {} end
+    if size > small then view.data, view.blocks = false, {} end
   end
   if head > 0 then
     if size > 0 then view.dead, view.has = unpack('<i4i4', data) else view.has = 0 end
@@ -82,25 +85,28 @@ end
 local function open(key, head, width, small)
   local view = VIEWS[key]
   if not view then
-    view = read({key = key, head = head, width = width, small = small})
-    VIEWS[key] = view
+    -- With room for all that will stand in it.
+    view = {
+      key = key, head = head, width = width, small = small, data = false, blocks = false, count = 0, dead = 0, has = 0,
+      stale = false, oldest = false, newest = false
+    }
+    VIEWS[key] = read(view)
   elseif view.stale then
     read(view)
   end
   return view
 end
 
--- Of who needs them all, more are read at once.
-local function events_of(key, whole) return open(key .. 'e', 8, 24, whole and 8192 or 1536) end
+local function events_of(key, small) return open(key .. 'e', 8, 24, small or SMALL) end
 
-local function buckets_of(key, whole) return open(key .. 'b', 0, 48, whole and 8192 or 1536) end
+local function buckets_of(key, small) return open(key .. 'b', 0, 48, small or SMALL) end
 
 local NONE = {data = '', head = 0, dead = 0, width = 48, count = 0}
 
 -- The same, unless the events say that there are none.
-local function buckets_beside(key, events, whole)
+local function buckets_beside(key, events, small)
   if events.count > 0 and events.has % 2 == 0 then return NONE end
-  return buckets_of(key, whole)
+  return buckets_of(key, small)
 end
 
 local LABELS = {}
@@ -150,18 +156,38 @@ end
 
 -- Record i has changed.
 local function forget(view, i)
+  view.oldest, view.newest = false, false
   if view.data then view.stale = true else view.blocks[floor((view.dead + i) / BLOCK)] = nil end
 end
 
 local function time_at(view, i) return (unpack('<i8', found(view, i))) end
 
+-- Of a view that has records, kept because they are asked for again and again.
+local function oldest(view)
+  local time = view.oldest
+  if not time then
+    time = time_at(view, 0)
+    view.oldest = time
+  end
+  return time
+end
+
+local function newest(view)
+  local time = view.newest
+  if not time then
+    time = time_at(view, view.count - 1)
+    view.newest = time
+  end
+  return time
+end
+
 -- Index of the first of the first `count` records that is later. Of what is large, the place is guessed from the times
 -- at both ends, in turn with a half of the rest, should these mislead; a block that was read is searched to its edges.
 local function first_after(view, count, time)
   if count == 0 then return 0 end
-  local after = time_at(view, count - 1)
+  local after = count == view.count and newest(view) or time_at(view, count - 1)
   if after <= time then return count end
-  local before = time_at(view, 0)
+  local before = oldest(view)
   if before > time then return 0 end
   local low, high, guess = 1, count - 1, true
   while low < high do

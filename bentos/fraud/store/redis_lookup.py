@@ -44,7 +44,7 @@ end
 local function counts(kind, key, events, buckets, own, identity, time)
   local last = time - kind.delay
   local labels = labels_beside(key, events)
-  if labels == '' and buckets.count == 0 and (events.count == 0 or time_at(events, 0) > last) then return kind.none end
+  if labels == '' and buckets.count == 0 and (events.count == 0 or oldest(events) > last) then return kind.none end
   local spans = kind.spans
   local widest = last - spans[#spans]
   local event_end = first_after(events, events.count, last)
@@ -100,17 +100,17 @@ local function drop_head(events, gone)
     read(events)
   else
     call('SETRANGE', events.key, 0, pack('<i4', dead))
-    events.dead, events.count = dead, count
+    events.dead, events.count, events.oldest = dead, count, false
   end
 end
 
 local function expire(key, events, until_time)
   local buckets = buckets_beside(key, events)
-  if buckets.count > 0 and time_at(buckets, 0) <= until_time then
+  if buckets.count > 0 and oldest(buckets) <= until_time then
     keep(buckets.key, slice(buckets, first_after(buckets, buckets.count, until_time), buckets.count))
     read(buckets)
   end
-  if events.count == 0 or time_at(events, 0) > until_time then return end
+  if events.count == 0 or oldest(events) > until_time then return end
   local labels = labels_beside(key, events)
   drop_head(events, first_after(events, events.count, until_time))
   if labels ~= '' then
@@ -134,10 +134,10 @@ local function insert(events, place, record)
   read(events)
 end
 
-local function append(events, record)
+local function append(events, record, time)
   call('APPEND', events.key, record)
   local place = events.dead + events.count
-  events.count = events.count + 1
+  events.count, events.newest = events.count + 1, time
   if events.data then
     events.stale = true
   else
@@ -153,9 +153,9 @@ end
 -- exactly are folded, and what no window needs any more goes.
 local function add(kind, key, events, buckets, time, amount, record)
   local count = events.count
-  local newest = count > 0 and time_at(events, count - 1)
-  local until_time = math.min(math.max(newest or time, time), now + DAY) - kind.horizon
-  local place = (not newest or newest <= time) and count or first_after(events, count, time)
+  local last = count > 0 and newest(events)
+  local until_time = math.min(math.max(last or time, time), now + DAY) - kind.horizon
+  local place = (not last or last <= time) and count or first_after(events, count, time)
   if place == 0 and buckets.count > 0 then
     fold(key, events, time, amount, 0)
     expire(key, events, until_time)
@@ -163,9 +163,9 @@ local function add(kind, key, events, buckets, time, amount, record)
     begin(key, events, buckets, record)
     expire(key, events, until_time)
   else
-    local expires = time_at(events, 0) <= until_time or buckets.count > 0
-    if place == count then append(events, record) else insert(events, place, record) end
-    if floor(time / DAY) > floor(newest / DAY) then call('PEXPIRE', events.key, LIFE) end
+    local expires = oldest(events) <= until_time or buckets.count > 0
+    if place == count then append(events, record, time) else insert(events, place, record) end
+    if floor(time / DAY) > floor(last / DAY) then call('PEXPIRE', events.key, LIFE) end
     if events.count > EXACT then
       fold_excess(key, events)
       drop_head(events, 1)
@@ -184,8 +184,8 @@ local CUSTOMER, names = KINDS[1], {PREFIX .. '0:', PREFIX .. '1:', PREFIX .. '2:
 for at = 1, #rows, ROW do
   local customer, merchant, category, time, amount, identity, recorded = unpack('<c16c16c16i8dc8B', rows, at)
   customer = names[1] .. customer
-  local events = events_of(customer, true)
-  local buckets = buckets_beside(customer, events, true)
+  local events = events_of(customer, CUSTOMER.small)
+  local buckets = buckets_beside(customer, events, CUSTOMER.small)
   local own, own_time = find_anywhere(events, identity), time
   if own then own_time = time_at(events, own) end
   local last = time - CUSTOMER.delay
@@ -201,8 +201,8 @@ for at = 1, #rows, ROW do
   local others, known = {merchant, category}, own
   for number = 2, 3 do
     local kind, key = KINDS[number], names[number] .. others[number - 1]
-    local there = events_of(key)
-    local hours = buckets_beside(key, there)
+    local there = events_of(key, kind.small)
+    local hours = buckets_beside(key, there, kind.small)
     local place = find_at(there, identity, time)
     if not place and own_time ~= time then place = find_at(there, identity, own_time) end
     answers[size + 2 + number] = counts(kind, key, there, hours, place, identity, time)
