@@ -43,6 +43,12 @@ class RedisServer:
         """Where it listens."""
         return f"redis://127.0.0.1:{self.port}/0"
 
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start it, and wait until it answers."""
         place = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)]

@@ -55,7 +55,7 @@ COMMON: Final = (
     f"""
 local call, pack, unpack, floor = redis.call, struct.pack, struct.unpack, math.floor
 local EXACT, BUCKETS, HOUR, DAY = {EXACT_EVENTS}, {_states.MAXIMUM_BUCKETS}, {HOUR}, {DAY}
-local LIFE, BLOCK, DEAD = '{LIFE_MILLISECONDS}', 16, 1024
+local LIFE, BLOCK, DEAD = '{LIFE_MILLISECONDS}', 32, 1024
 local HAS_BUCKETS, HAS_LABELS = {HAS_BUCKETS}, {HAS_LABELS}
 local SMALL = {_SMALL[MERCHANT]}
 local KINDS = {{ {_lua_kinds()} }}
