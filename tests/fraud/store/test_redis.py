@@ -116,6 +116,20 @@ def test_after_kill_9_what_was_appended_is_there(
     assert count(look_up(runner, store, payment(21))) == 22
 
 
+def test_connections_that_a_restart_closed_cost_no_answer(
+    server: RedisServer, store: RedisStore, runner: asyncio.Runner
+) -> None:
+    async def at_once(numbers: range) -> list[FeatureRows]:
+        return await asyncio.gather(*(store.lookup_many([payment(number)], [True]) for number in numbers))
+
+    assert not any(rows.degraded[0] for rows in runner.run(at_once(range(5))))
+    server.stop()
+    server.start()
+    rows = look_up(runner, store, payment(5))
+    assert rows.degraded == [()]
+    assert not any(rows.degraded[0] for rows in runner.run(at_once(range(6, 11))))
+
+
 def test_a_server_starts_without_redis_and_finds_it_later(server: RedisServer, runner: asyncio.Runner) -> None:
     server.kill()
     store = RedisStore(RedisPlace(server.url, timeout_seconds=2.0, failures=1), SECRET)
