@@ -66,8 +66,8 @@ FIGURES: Final = {
     "memory": Figure("memory of a pod, MB", "docs/decisions/0016-images.md", rf"working set is\s+{_NUMBER} MB"),
     "script": Figure(
         "one thread of Redis for a transaction, µs",
-        "docs/decisions/0009-redis-feature-store.md",
-        rf"fewer commands {_NUMBER} µs",
+        "docs/feature_store.md",
+        rf"\| a long past, a million events before \| {_NUMBER} \|",
     ),
     "log": Figure(
         "predictions a second that one process puts into PostgreSQL",
