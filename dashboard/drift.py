@@ -11,21 +11,25 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bentos.core.drift import SCORE, DriftPart, DriftState, DriftWindow
+from bentos.core.drift import MERCHANT_CATEGORY, SCORE, DriftPart, DriftState, DriftWindow
 from bentos.core.records import KeptPrediction
 from dashboard.prometheus import Prometheus
 
-__all__ = ["distributions", "drifted", "from_moments", "from_prometheus", "moved_the_score", "table"]
+__all__ = ["OTHERS", "distributions", "drifted", "from_moments", "from_prometheus", "moved_the_score", "table"]
 
 #: How far back Prometheus is asked for an index of a window, in minutes.
 _MINUTES: dict[DriftWindow, int] = {"hour": 2 * 1440, "day": 14 * 1440, "week": 42 * 1440}
 
+#: Categories that training does not name.
+OTHERS: Final = "all others"
 #: What payments have to cover before a feature of the clock can be weighted: part of a day or a week is no drift.
 _CLOCK: Final = {
     "hour": timedelta(days=1),
     "is_night": timedelta(days=1),
     "day_of_week": timedelta(days=7),
     "is_weekend": timedelta(days=7),
+    # At night other merchants are open.
+    MERCHANT_CATEGORY: timedelta(days=1),
 }
 #: Predictions in a bin that may stand for those of training: this share of all, and this many.
 _FEWEST_SHARE: Final = 0.01
@@ -33,7 +37,10 @@ _FEWEST: Final = 5
 
 
 def table(state: DriftState, window: DriftWindow) -> pd.DataFrame:
-    """Name, index, limit, index as a multiple of the limit, and share without a value; the farthest first."""
+    """Name, index, limit, index as a multiple of it, and shares without a value and of no known category.
+
+    The farthest first.
+    """
     rows = [
         {
             "feature": part.name,
@@ -41,10 +48,11 @@ def table(state: DriftState, window: DriftWindow) -> pd.DataFrame:
             "limit": part.limit,
             "of limit": _of_limit(part, part.windows[window].psi),
             "missing": part.windows[window].missing,
+            "unseen": part.windows[window].unseen,
         }
         for part in state.parts
     ]
-    columns = ["feature", "psi", "limit", "of limit", "missing"]
+    columns = ["feature", "psi", "limit", "of limit", "missing", "unseen"]
     frame = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[1:], "float64"))
     return frame.sort_values("of limit", ascending=False, kind="stable").reset_index(drop=True)
 
@@ -61,17 +69,26 @@ def _of_limit(part: DriftPart, psi: float | None) -> float | None:
 
 
 def distributions(part: DriftPart, window: DriftWindow) -> pd.DataFrame:
-    """Shares of each bin in training and now: ``bin`` in words, ``place`` in order, ``of``, ``share``."""
-    bounds = [f"{edge:,.4g}" for edge in part.edges]
-    between = [f"{low} – {high}" for low, high in pairwise(bounds)]
-    names = [f"≤ {bounds[0]}", *between, f"> {bounds[-1]}"] if bounds else ["all"]
-    sides = {"training": part.training, "now": part.windows[window].counts}
+    """Shares of each bin in training and now: ``bin`` in words, ``place`` in order, ``of``, ``share``.
+
+    Of categories, training as it would be at the hours of these payments.
+    """
+    seen = part.windows[window]
+    sides: dict[str, Sequence[float]] = {"training": seen.expected or part.training, "now": seen.counts}
     rows = [
         {"bin": name, "place": place, "of": side, "share": count / max(1, sum(counts))}
         for side, counts in sides.items()
-        for place, (name, count) in enumerate(zip(names, counts, strict=True))
+        for place, (name, count) in enumerate(zip(_bins(part), counts, strict=True))
     ]
     return pd.DataFrame(rows)
+
+
+def _bins(part: DriftPart) -> list[str]:
+    if part.categories is not None:
+        return [*part.categories, OTHERS]
+    bounds = [f"{edge:,.4g}" for edge in part.edges]
+    between = [f"{low} – {high}" for low, high in pairwise(bounds)]
+    return [f"≤ {bounds[0]}", *between, f"> {bounds[-1]}"] if bounds else ["all"]
 
 
 def from_moments(state: DriftState) -> pd.DataFrame:
@@ -130,7 +147,7 @@ def moved_the_score(state: DriftState, kept: Sequence[KeptPrediction]) -> pd.Dat
     moments = [item.timestamp for item in rows]
     covered = max(moments) - min(moments)
     effects = [
-        (part.name, *_effect(part, np.array([(item.features or {})[part.name] for item in rows]), scores))
+        (part.name, *_effect(part, _places(part, rows), scores))
         for part in state.parts
         if part.name != SCORE and covered >= _CLOCK.get(part.name, timedelta())
     ]
@@ -138,12 +155,19 @@ def moved_the_score(state: DriftState, kept: Sequence[KeptPrediction]) -> pd.Dat
     return frame.sort_values("effect", key=np.abs, ascending=False, kind="stable").reset_index(drop=True)
 
 
-def _effect(part: DriftPart, values: NDArray[np.float64], scores: NDArray[np.float64]) -> tuple[float, float]:
-    """Effect of a feature on the mean score, and its standard error; NaN when most of training has no counterpart."""
-    bins = np.searchsorted(np.asarray(part.edges), values)
+def _places(part: DriftPart, rows: Sequence[KeptPrediction]) -> NDArray[np.int64]:
+    """Into which bin each prediction falls."""
+    if part.categories is not None:
+        places = {name: place for place, name in enumerate(part.categories)}
+        return np.array([places.get(item.merchant_category, len(places)) for item in rows], np.int64)
+    return np.searchsorted(np.asarray(part.edges), [(item.features or {})[part.name] for item in rows])
+
+
+def _effect(part: DriftPart, bins: NDArray[np.int64], scores: NDArray[np.float64]) -> tuple[float, float]:
+    """Effect of a part on the mean score, and its standard error; NaN when most of training has no counterpart."""
     training = np.asarray(part.training, dtype=np.float64)
     now = np.bincount(bins, minlength=training.size)
-    usable = now >= max(_FEWEST, _FEWEST_SHARE * len(values))
+    usable = now >= max(_FEWEST, _FEWEST_SHARE * len(bins))
     if training[usable].sum() < 0.5 * training.sum():
         return np.nan, np.nan
     weights = np.where(usable, training / np.maximum(now, 1), 0.0)[bins]

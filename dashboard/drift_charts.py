@@ -8,6 +8,7 @@ import altair as alt
 import pandas as pd
 
 from dashboard.charts import Picture, drawn
+from dashboard.drift import OTHERS
 from dashboard.style import FRAUD, INK, LEGITIMATE, NEUTRAL, SERIES
 
 __all__ = ["effects", "indices", "side_by_side"]
@@ -16,9 +17,11 @@ __all__ = ["effects", "indices", "side_by_side"]
 def side_by_side(frame: pd.DataFrame, title: str) -> Picture:
     """Shares of the bins in training and now; see :func:`dashboard.drift.distributions`."""
     order = frame.sort_values("place")["bin"].unique().tolist()
-    # Where a bin ends is enough under its bars.
+    # Where a bin ends is enough under its bars; a category stands there as it is.
     ends = "indexof(datum.label, ' – ') < 0 ? datum.label : '≤ ' + split(datum.label, ' – ')[1]"
-    axis = alt.Axis(labelAngle=-40, labelOverlap=False, labelExpr=ends)
+    axis = alt.Axis(
+        labelAngle=-40, labelOverlap=False, labelLimit=110, labelExpr="datum.label" if OTHERS in order else ends
+    )
     picture: Picture = (
         alt.Chart(frame)
         .mark_bar(cornerRadius=1)

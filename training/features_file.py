@@ -12,6 +12,7 @@ import click
 import numpy as np
 import pandas as pd
 
+from bentos.core.drift import MERCHANT_CATEGORY
 from bentos.core.errors import DataError
 from bentos.core.features import FEATURE_NAMES, FEATURE_SCHEMA, feature_table
 from bentos.core.files import atomic_file
@@ -30,6 +31,7 @@ __all__ = [
 _BEFORE: Final = {
     "transaction_id": "str",
     "customer_id": "str",
+    "merchant_category": "str",
     "timestamp": "datetime64[us, UTC]",
     "utc_offset_seconds": "int32",
 }
@@ -83,7 +85,8 @@ def read_features(path: Path | str) -> pd.DataFrame:
 
     Returns
     -------
-    The columns of :data:`FEATURE_COLUMNS` with their dtypes, in the order of time, with a RangeIndex.
+    The columns of :data:`FEATURE_COLUMNS` with their dtypes, in the order of time, with a RangeIndex; a table that was
+    made before categories were kept lacks ``merchant_category``.
 
     Raises
     ------
@@ -106,7 +109,8 @@ def read_features(path: Path | str) -> pd.DataFrame:
     empty = [name for name in rows.column_names if name != "label_timestamp" and rows[name].null_count]
     if empty:
         raise DataError(f"{path}: {', '.join(empty)} have empty cells, which no feature table has; {_ADVICE}")
-    table: pd.DataFrame = rows.to_pandas().astype(FEATURE_COLUMNS)
+    table: pd.DataFrame = rows.to_pandas()
+    table = table.astype({name: FEATURE_COLUMNS[name] for name in table.columns})
     _check_values(path, table)
     return table
 
@@ -144,6 +148,8 @@ def read_or_compute_features(source: Path | str) -> tuple[pd.DataFrame, pd.DataF
 
 def _check_columns(path: Path | str, found: list[str]) -> None:
     wanted = list(FEATURE_COLUMNS)
+    if MERCHANT_CATEGORY not in found:
+        wanted.remove(MERCHANT_CATEGORY)
     if found == wanted:
         return
     missing = [name for name in wanted if name not in found]
@@ -184,7 +190,7 @@ def _check_types(path: Path | str, schema: Any) -> None:
     wrong = [
         f"{name} is {schema.field(name).type}, must be {dtype}"
         for name, dtype in FEATURE_COLUMNS.items()
-        if not kinds[dtype](schema.field(name).type)
+        if name in schema.names and not kinds[dtype](schema.field(name).type)
     ]
     if wrong:
         raise DataError(f"{path} is no feature table: {'; '.join(wrong)}; {_ADVICE}")

@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bentos.core.artifact import ModelCard, TrainingPeriod, decode_key, read_artifact
+from bentos.core.drift import MERCHANT_CATEGORY
 from bentos.core.errors import ConfigError
 from bentos.core.explain import load_explainer
 from bentos.core.features import FEATURE_NAMES, FEATURE_SCHEMA
@@ -74,6 +75,13 @@ class TrainingResult:
     def labels(self) -> NDArray[np.bool_]:
         """Their labels."""
         return self.table["is_fraud"].to_numpy(dtype=bool)[self.fold.train]
+
+    @property
+    def categories(self) -> list[str] | None:
+        """Their merchants' categories; None when the table was made before those were kept."""
+        if MERCHANT_CATEGORY not in self.table.columns:
+            return None
+        return [str(name) for name in self.table[MERCHANT_CATEGORY].iloc[self.fold.train]]
 
 
 def feature_rows(table: pd.DataFrame, indices: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -185,7 +193,11 @@ def register_result(
             card,
             result.evaluation.thresholds,
             private_key=key,
-            options=ExportOptions(reference_scores=result.evaluation.held_out.scores, seed=result.seeds["model"]),
+            options=ExportOptions(
+                reference_scores=result.evaluation.held_out.scores,
+                categories=result.categories,
+                seed=result.seeds["model"],
+            ),
         )
         exported = read_artifact(artifact, public_key=None)
         explainer = load_explainer(exported.kind, exported.explainer)

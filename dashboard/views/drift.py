@@ -7,7 +7,7 @@ from typing import Final
 import pandas as pd
 import streamlit as st
 
-from bentos.core.drift import DRIFT_WINDOWS, SCORE, DriftState, DriftWindow
+from bentos.core.drift import DRIFT_WINDOWS, MERCHANT_CATEGORY, SCORE, DriftState, DriftWindow
 from bentos.core.errors import FraudError
 from dashboard import reads
 from dashboard.drift import distributions, drifted, from_moments, from_prometheus, moved_the_score, table
@@ -81,9 +81,16 @@ def _table(state: DriftState, window: DriftWindow) -> None:
             "limit": st.column_config.NumberColumn(format="%.3f", width=60),
             "of limit": st.column_config.ProgressColumn(min_value=0, max_value=2, format="%.2f", width=110),
             "missing": st.column_config.NumberColumn(format="percent", width=70),
+            "unseen": st.column_config.NumberColumn(format="percent", width=70),
         },
     )
-    st.caption("Beyond its limit a feature has drifted. Hour and weekday need a whole week, night a whole day.")
+    about = "Beyond its limit a feature has drifted. Hour and weekday need a whole week, night a whole day."
+    if all(part.name != MERCHANT_CATEGORY for part in state.parts):
+        about += (
+            " Merchant categories are not counted: the model's artifact was made before training kept their shares;"
+            " one that is trained anew has them."
+        )
+    st.caption(about)
 
 
 @st.cache_data(ttl=30, max_entries=12, show_spinner=False)
@@ -131,7 +138,10 @@ def _distributions(state: DriftState, window: DriftWindow) -> None:
         st.altair_chart(side_by_side(distributions(parts[chosen], window), chosen), width="stretch")
     with left:
         st.markdown("**Distributions side by side**")
-        st.caption("Bins hold about the same number of training rows each, so that training is nearly flat.")
+        st.caption(
+            "Bins hold about the same number of training rows each, so that training is nearly flat. Categories are"
+            " compared with training at the same hours."
+        )
         st.altair_chart(side_by_side(distributions(parts[SCORE], window), SCORE), width="stretch")
 
 

@@ -2,7 +2,8 @@
 
 Run with ``python -m tests.benchmarks.drift``. Synthetic payments, 3,000 a day: 110 days to train on, then 71 days
 without drift, and, in their place, four days in which something has changed. Features are computed of the changed
-payments, and counted as a server counts them; scores are those of a model that was trained on the 110 days.
+payments, and counted as a server counts them; scores are those of a model that was trained on the 110 days. At last
+rarer categories than the synthetic ones: payments drawn at random are given one that then disappears.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 
+from bentos.core.artifact.categories import reference_categories
 from bentos.core.artifact.distributions import Distributions, reference_histogram
+from bentos.core.drift import MERCHANT_CATEGORY
 from bentos.core.features import FEATURE_NAMES
 from bentos.fraud.drift.layout import Layout
 from tests.fraud.drift.replay import first_flags
@@ -28,6 +31,8 @@ A_DAY: Final = 3_000
 TRAINED_DAYS: Final = 110
 QUIET_DAYS: Final = 71
 CHANGED_DAYS: Final = 4
+#: Shares of categories that are rarer.
+RARE: Final = (0.02, 0.015, 0.0125, 0.01, 0.005)
 #: What is wanted.
 SOON: Final = 5_000
 
@@ -39,15 +44,31 @@ class Trained:
     table: pd.DataFrame
     begin: pd.Timestamp
     model: HistGradientBoostingClassifier
-    layout: Layout
+    distributions: Distributions
+    categories: list[str]
+    hours: Floats
 
     def flags(self, changed: pd.DataFrame) -> tuple[int, dict[str, int]]:
         """How many payments came after training, and what was flagged after how many of them."""
-        features = feature_frame(changed)
+        return self.flags_of(feature_frame(changed), self.distributions)
+
+    def rare_flags(self, share: float, seed: int) -> tuple[int, dict[str, int]]:
+        """The same when a category has this share of the payments of training, and none of those after."""
+        rng = np.random.default_rng(seed)
+        before = np.where(rng.random(len(self.categories)) < share, "rare", self.categories).tolist()
+        reference = reference_categories(before, self.hours)
+        features = feature_frame(self.days_after())
+        left = features[rng.random(len(features)) >= share]
+        return self.flags_of(left, self.distributions.model_copy(update={MERCHANT_CATEGORY: reference}))
+
+    def flags_of(self, features: pd.DataFrame, distributions: Distributions) -> tuple[int, dict[str, int]]:
+        """The same of a feature table."""
         later = (features["timestamp"] >= self.begin).to_numpy()
         rows = features.loc[later, list(FEATURE_NAMES)].to_numpy()
         seconds = features.loc[later, "timestamp"].astype("int64").to_numpy() / 1e6
-        return len(rows), first_flags(self.layout, seconds, rows, self.model.predict_proba(rows)[:, 1])
+        scores = self.model.predict_proba(rows)[:, 1]
+        categories = features.loc[later, MERCHANT_CATEGORY].tolist()
+        return len(rows), first_flags(Layout(distributions), seconds, rows, scores, categories)
 
     def days_after(self) -> pd.DataFrame:
         """History, and the days in which something may change."""
@@ -65,7 +86,10 @@ def train(seed: int) -> Trained:
     model = HistGradientBoostingClassifier(random_state=seed).fit(rows, features["is_fraud"])
     histograms = {name: reference_histogram(rows[:, place]) for place, name in enumerate(FEATURE_NAMES)}
     scores = reference_histogram(model.predict_proba(rows)[:, 1])
-    return Trained(table, begin, model, Layout(Distributions(features=histograms, score=scores)))
+    categories, hours = features[MERCHANT_CATEGORY].tolist(), features["hour"].to_numpy()
+    known = reference_categories(categories, hours)
+    distributions = Distributions(features=histograms, score=scores, merchant_category=known)
+    return Trained(table, begin, model, distributions, categories, hours)
 
 
 def larger(table: pd.DataFrame, begin: pd.Timestamp) -> pd.DataFrame:
@@ -88,7 +112,7 @@ def more_night(table: pd.DataFrame, begin: pd.Timestamp, seed: int) -> pd.DataFr
 
 def without(table: pd.DataFrame, begin: pd.Timestamp, category: str) -> pd.DataFrame:
     """A category of merchants is gone."""
-    kept = (table["timestamp"] < begin) | (table["merchant_category"] != category)
+    kept = (table["timestamp"] < begin) | (table[MERCHANT_CATEGORY] != category)
     return table.loc[kept].reset_index(drop=True)
 
 
@@ -111,10 +135,12 @@ def main() -> None:
         after = trained.days_after()
         _told("amounts × 1.5", *trained.flags(larger(after, trained.begin)))
         _told("night traffic doubles", *trained.flags(more_night(after, trained.begin, seed)))
-        shares = after["merchant_category"].value_counts(normalize=True)
+        shares = after[MERCHANT_CATEGORY].value_counts(normalize=True)
         for category, share in shares.items():
             gone = without(after, trained.begin, str(category))
             _told(f"{category} ({100 * share:.1f} %) disappears", *trained.flags(gone))
+        for share in RARE:
+            _told(f"a rare one ({100 * share:.2f} %) disappears", *trained.rare_flags(share, seed))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from bentos.core.drift import DriftMoment, DriftPart, DriftState, PartInWindow
 from bentos.core.features import FEATURE_NAMES
 from bentos.core.records import KeptPrediction
 from dashboard.drift import distributions, drifted, from_moments, from_prometheus, moved_the_score, table
-from dashboard.drift_charts import effects
+from dashboard.drift_charts import effects, side_by_side
 from dashboard.traffic import from_prometheus as traffic_from_prometheus
 from tests.dashboard.conftest import open_page, texts
 from tests.dashboard.lively import PAYMENTS, Lively
@@ -127,6 +127,40 @@ def test_the_clock_is_weighed_when_enough_of_it_is_covered() -> None:
     kept = [_kept(5.0, 5.0, 0.1)] * 100
     later = [item.model_copy(update={"timestamp": NOON + timedelta(hours=25)}) for item in kept]
     assert "hour" in moved_the_score(STATE, [*kept, *later])["feature"].tolist()
+
+
+def _categories(now: tuple[int, int, int], expected: tuple[float, float, float]) -> DriftPart:
+    window = PartInWindow(counts=now, psi=0.4, missing=0.0, unseen=now[2] / 100, expected=expected)
+    return DriftPart(
+        name="merchant_category",
+        edges=(),
+        categories=("fuel", "<b>bars</b>"),
+        training=(80, 20, 0),
+        limit=0.1,
+        windows={"hour": window, "day": window, "week": window},
+    )
+
+
+def test_categories_are_shown_beside_training_at_the_same_hours() -> None:
+    part = _categories((50, 40, 10), (60.0, 40.0, 0.0))
+    frame = distributions(part, "hour")
+    assert frame["bin"].tolist() == ["fuel", "<b>bars</b>", "all others"] * 2
+    assert frame["share"].tolist() == pytest.approx([0.6, 0.4, 0, 0.5, 0.4, 0.1])
+    shown = table(STATE.model_copy(update={"parts": (part,)}), "hour")
+    assert shown.loc[0, ["feature", "of limit", "unseen"]].tolist() == ["merchant_category", 4.0, 0.1]
+    axis = side_by_side(frame, "merchant_category").to_dict()["encoding"]["x"]["axis"]
+    assert axis["labelExpr"] == "datum.label"
+
+
+def test_a_category_moves_the_score_when_a_day_is_covered() -> None:
+    state = STATE.model_copy(update={"parts": (_categories((50, 50, 0), (80.0, 20.0, 0.0)),)})
+    kept = [_kept(5.0, 5.0, 0.1).model_copy(update={"merchant_category": "fuel"})] * 50
+    kept += [_kept(5.0, 5.0, 0.5).model_copy(update={"merchant_category": "<b>bars</b>"})] * 50
+    assert moved_the_score(state, kept).empty
+    kept[0] = kept[0].model_copy(update={"timestamp": NOON + timedelta(hours=25)})
+    found = moved_the_score(state, kept).set_index("feature").loc["merchant_category"]
+    # A half instead of a fifth has the higher score.
+    assert found["effect"] == pytest.approx(0.3 * 0.4)
 
 
 def test_chance_alone_stays_within_two_standard_errors() -> None:

@@ -40,7 +40,13 @@ def test_what_is_written_is_read(path: Path) -> None:
     table = read_features(path)
     pd.testing.assert_frame_equal(table, standin(200).astype(FEATURE_COLUMNS))
     assert {name: str(dtype) for name, dtype in table.dtypes.items()} == FEATURE_COLUMNS
-    assert list(table.columns[4:25]) == list(FEATURE_NAMES)
+    assert list(table.columns[5:26]) == list(FEATURE_NAMES)
+
+
+def test_a_table_from_before_categories_were_kept_is_read(path: Path) -> None:
+    rewrite(path, lambda table: table.drop(["merchant_category"]))
+    table = read_features(path)
+    pd.testing.assert_frame_equal(table, standin(200).drop(columns="merchant_category"))
 
 
 def test_the_command_computes_the_features_row_by_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,14 +57,14 @@ def test_the_command_computes_the_features_row_by_row(tmp_path: Path, capsys: py
     assert "600 rows of 21 features, 18 frauds (3.00%)" in capsys.readouterr().out
     table = read_features(output)
     np.testing.assert_array_equal(table[list(FEATURE_NAMES)].to_numpy(), feature_table(transactions))
-    for name in ("transaction_id", "customer_id", "timestamp", "is_fraud", "label_timestamp"):
+    for name in ("transaction_id", "customer_id", "merchant_category", "timestamp", "is_fraud", "label_timestamp"):
         pd.testing.assert_series_equal(table[name], transactions[name])
     pd.testing.assert_frame_equal(feature_frame(transactions), table)
 
 
 def swapped(table: pa.Table) -> pa.Table:
     names = list(table.column_names)
-    names[4], names[5] = names[5], names[4]
+    names[5], names[6] = names[6], names[5]
     return table.select(names)
 
 
@@ -76,7 +82,7 @@ def spoilt(column: str, value: object) -> Any:
     [
         (lambda table: table.drop(["amount", "hour"]), "lacks amount, hour"),
         (lambda table: table.append_column("scenario", table["hour"]), "has scenario besides"),
-        (swapped, "in another order: column 5 is hour, must be amount"),
+        (swapped, "in another order: column 6 is hour, must be amount"),
         (lambda table: table.replace_schema_metadata({}), "does not say how its features were made"),
         (lambda table: table.replace_schema_metadata({KEY: b"{"}), "does not say"),
         (
@@ -84,7 +90,7 @@ def spoilt(column: str, value: object) -> Any:
             "was made with the feature definitions old; this version computes",
         ),
         (
-            lambda table: table.set_column(4, "amount", table["amount"].cast(pa.float32())),
+            lambda table: table.set_column(5, "amount", table["amount"].cast(pa.float32())),
             "amount is float, must be float64",
         ),
         (spoilt("distance_km", float("nan")), "the first is distance_km in row 0"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +16,7 @@ from bentos.core.artifact import (
     Distributions,
     ModelCard,
     Thresholds,
+    reference_categories,
     reference_histogram,
     write_artifact,
 )
@@ -51,6 +52,9 @@ class ExportOptions:
     reference_scores
         Calibrated scores [n] that become the reference for drift of the score, best of held-out transactions; None
         takes those of the training rows, which a forest knows by heart.
+    categories
+        Of the training rows' merchants, [n], which become the reference for drift of categories; None leaves the
+        artifact without one.
     background_rows
         Training rows that a network's contributions are averaged over.
     parity_rows
@@ -62,6 +66,7 @@ class ExportOptions:
     """
 
     reference_scores: NDArray[np.float64] | None = None
+    categories: Sequence[str] | None = None
     background_rows: int = 100
     parity_rows: int = 200
     shap_rows: int = 64
@@ -124,9 +129,11 @@ def export_model(
     given, known = _checked(rows, labels)
     export = build_export(model, given, known, chosen)
     scores = model.score(given) if chosen.reference_scores is None else chosen.reference_scores
+    hours = given[:, FEATURE_NAMES.index("hour")]
     distributions = Distributions(
         features={name: reference_histogram(given[:, i]) for i, name in enumerate(FEATURE_NAMES)},
         score=reference_histogram(scores),
+        merchant_category=None if chosen.categories is None else reference_categories(chosen.categories, hours),
     )
     contents = ArtifactContents(
         kind=export.kind,

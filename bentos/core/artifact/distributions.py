@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from bentos.core.artifact.card import Document
+from bentos.core.artifact.categories import Categories
+from bentos.core.artifact.stability import population_stability_index
 from bentos.core.errors import DataError
 
-__all__ = ["Distributions", "FeatureFile", "Histogram", "population_stability_index", "reference_histogram"]
+__all__ = ["Distributions", "FeatureFile", "Histogram", "reference_histogram"]
 
 #: The earlier half is left out: the first weeks of a history know no customer yet.
 _PARTS: Final = 40
@@ -58,6 +60,8 @@ class Distributions(Document):
 
     features: dict[str, Histogram]
     score: Histogram
+    #: Of no feature row, but of the payments that these are of. None in artifacts that were made before it was kept.
+    merchant_category: Categories | None = None
 
 
 class FeatureFile(Document):
@@ -116,21 +120,3 @@ def _usual(histogram: Histogram, counts: NDArray[np.int64], values: NDArray[np.f
         return None
     later = np.array_split(values, _PARTS)[_PARTS // 2 :]
     return max(population_stability_index(counts, histogram.count(part)) for part in later)
-
-
-def population_stability_index(reference: NDArray[Any], current: NDArray[Any]) -> float:
-    """Population stability index of two rows of counts over the same bins.
-
-    Sum over the bins of (p - q) ln(p / q); an empty bin counts as half an observation, so that the index stays finite.
-    Below 0.1 is commonly read as stable, above 0.25 as a shift (Siddiqi, "Credit Risk Scorecards", 2006).
-
-    Raises
-    ------
-    DataError
-        The numbers of bins differ or nothing was counted.
-    """
-    p, q = np.asarray(reference, dtype=np.float64), np.asarray(current, dtype=np.float64)
-    if p.shape != q.shape or p.sum() <= 0 or q.sum() <= 0:
-        raise DataError(f"a stability index needs counts over the same bins, got {p.size} and {q.size} bins")
-    p, q = np.maximum(p, 0.5) / p.sum(), np.maximum(q, 0.5) / q.sum()
-    return float(((p - q) * np.log(p / q)).sum())

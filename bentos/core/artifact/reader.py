@@ -160,6 +160,7 @@ def _read(handle: int, trusted: bytes | None) -> Artifact:
             # JSON keeps its keys sorted; the columns have their own order.
             features={name: features.distributions.features[name] for name in features.names},
             score=features.distributions.score,
+            merchant_category=features.distributions.merchant_category,
         ),
         defaults=tuple(features.defaults),
         thresholds=parse_document(Thresholds, THRESHOLDS, payload[THRESHOLDS]),

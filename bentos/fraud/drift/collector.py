@@ -11,10 +11,10 @@ from prometheus_client.registry import Collector
 
 from bentos.core.answers import ModelVersion
 from bentos.core.artifact.distributions import Distributions
-from bentos.core.features.definitions import FEATURE_NAMES
+from bentos.core.drift import SCORE
 from bentos.fraud.drift.counts import DriftCounts
 from bentos.fraud.drift.drift import limit, look
-from bentos.fraud.drift.layout import SCORE, Layout
+from bentos.fraud.drift.layout import Layout
 from bentos.fraud.drift.settings import DriftSettings
 
 __all__ = ["DriftCollector", "open_counts"]
@@ -49,6 +49,9 @@ class DriftCollector(Collector):
         score = _gauge("fraud_score_psi", "Population stability index of scores against training.", "window")
         score_limit = _gauge("fraud_score_psi_limit", "Index from which on scores have drifted.")
         missing = _gauge("fraud_feature_missing_ratio", "Share of rows without it.", "feature", "window")
+        unseen = _gauge(
+            "fraud_feature_unseen_ratio", "Share of rows whose category training does not name.", "feature", "window"
+        )
         rows = _gauge("fraud_drift_rows", "Predictions in a window.", "window")
         for one in look(self._counts, self._minimum_rows):
             if one.name == SCORE:
@@ -58,10 +61,15 @@ class DriftCollector(Collector):
             psi.add_metric((one.name, one.window, *self._model), one.psi)
             if one.missing is not None:
                 missing.add_metric((one.name, one.window, *self._model), one.missing)
-        for name in FEATURE_NAMES:
-            limits.add_metric((name, *self._model), limit(name, self._counts.layout.reference(name)))
-        score_limit.add_metric(self._model, limit(SCORE, self._counts.layout.reference(SCORE)))
-        yield from (psi, limits, score, score_limit, missing, rows)
+            if one.unseen is not None:
+                unseen.add_metric((one.name, one.window, *self._model), one.unseen)
+        for name in self._counts.layout.names:
+            bound = limit(name, self._counts.layout.reference(name))
+            if name == SCORE:
+                score_limit.add_metric(self._model, bound)
+            else:
+                limits.add_metric((name, *self._model), bound)
+        yield from (psi, limits, score, score_limit, missing, unseen, rows)
 
 
 def open_counts(settings: DriftSettings, folder: Path | None, distributions: Distributions) -> DriftCounts | None:

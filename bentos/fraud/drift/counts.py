@@ -76,7 +76,11 @@ class DriftCounts:
             self._timer = None
         rows, self._waiting = self._waiting, []
         if rows:
-            self.count_values(np.array([row.values for row in rows]), np.array([row.score for row in rows]))
+            self.count_values(
+                np.array([row.values for row in rows]),
+                np.array([row.score for row in rows]),
+                [row.ask.transaction.merchant_category for row in rows],
+            )
 
     def close(self) -> None:
         """Count what waits, and leave the file to a successor."""
@@ -84,15 +88,17 @@ class DriftCounts:
         if self._slot is not None:
             self._slot.close()
 
-    def count_values(self, values: NDArray[np.float64], scores: NDArray[np.float64]) -> None:
-        """Count feature rows, float64 [n, 21], and their scores, float64 [n]."""
+    def count_values(
+        self, values: NDArray[np.float64], scores: NDArray[np.float64], categories: Sequence[str] = ()
+    ) -> None:
+        """Count predictions; for the parameters see :meth:`Layout.count`."""
         number = int(self._clock() // SLICE_SECONDS)
         mine = self._slices[number % SLICES]
         if mine[0] != number:
             # Nobody takes old counts for new ones: a slice that is 0 is of no time.
             mine[:] = 0
             mine[0] = number
-        mine[1:] += self.layout.count(values, scores).astype(np.int32)
+        mine[1:] += self.layout.count(values, scores, categories).astype(np.int32)
 
     def last(self, slices: int) -> NDArray[np.int64]:
         """Counts of all workers over the last slices, the one that has begun included; int64 [size].

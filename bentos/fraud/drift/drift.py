@@ -1,4 +1,4 @@
-"""How far payments are from training: the population stability index of each feature and of the score.
+"""How far payments are from training: the population stability index of each feature, the score and the category.
 
 The usual index differs between features: a day's amounts are all customers', a day's fraud rate of a category is one
 number. So the limit of each follows from how far parts of its own training rows were from the whole
@@ -14,11 +14,12 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from bentos.core.artifact.distributions import Histogram, population_stability_index
+from bentos.core.artifact.categories import Categories
+from bentos.core.artifact.distributions import Histogram
+from bentos.core.artifact.stability import population_stability_index
 from bentos.core.drift import DRIFT_WINDOWS, DriftWindow
-from bentos.core.features.definitions import FEATURE_NAMES
 from bentos.fraud.drift.counts import SLICE_SECONDS, DriftCounts
-from bentos.fraud.drift.layout import MISSING, SCORE, Layout
+from bentos.fraud.drift.layout import Layout
 
 __all__ = ["WINDOWS", "Drift", "Window", "drift_of", "limit", "look", "slices_of"]
 
@@ -43,22 +44,24 @@ _TEXTBOOK: Final = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One feature, or the score, over a window.
+    """One feature, the score, or the merchant's category, over a window.
 
     Parameters
     ----------
     name
-        Of the feature; "score".
+        Of the feature; "score"; "merchant_category".
     window
         How long back.
     rows
         Predictions in it.
     psi
-        Population stability index against training.
+        Population stability index against training; of categories, against training at the same hours.
     limit
         From which on it is more than usual.
     missing
         Share of the rows in which it stands for nothing; None where it never does.
+    unseen
+        Share of the rows whose category the reference does not name; None where it is no category.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Drift:
     psi: float
     limit: float
     missing: float | None
+    unseen: float | None
 
     @property
     def drifted(self) -> bool:
@@ -79,8 +83,8 @@ def slices_of(window: Window) -> int:
     return _SLICES[window]
 
 
-def limit(name: str, reference: Histogram) -> float:
-    """From which index on a feature, or the score, has drifted: some beyond what is usual for it.
+def limit(name: str, reference: Histogram | Categories) -> float:
+    """From which index on a part has drifted: some beyond what is usual for it.
 
     What belongs to the clock is compared over whole days or weeks, of which one is as the other.
 
@@ -94,7 +98,7 @@ def limit(name: str, reference: Histogram) -> float:
 
 
 def look(counts: DriftCounts, minimum_rows: int) -> Iterator[Drift]:
-    """Every feature and the score over every window that holds enough.
+    """Every part over every window that holds enough.
 
     Parameters
     ----------
@@ -113,7 +117,7 @@ def look(counts: DriftCounts, minimum_rows: int) -> Iterator[Drift]:
 def drift_of(
     layout: Layout, counts: NDArray[np.int64], window: Window, minimum_rows: int, *, whole: bool = True
 ) -> Iterator[Drift]:
-    """Every feature and the score, by counts of one window; nothing of too few.
+    """Every part, by counts of one window; nothing of too few.
 
     Parameters
     ----------
@@ -131,16 +135,16 @@ def drift_of(
     rows = layout.rows(counts)
     if rows < minimum_rows:
         return
-    for name in (*FEATURE_NAMES, SCORE):
+    for name in layout.names:
         shortest = _SHORTEST.get(name)
         if shortest is not None and (WINDOWS.index(window) < WINDOWS.index(shortest) or not whole):
             continue
-        reference = layout.reference(name)
         yield Drift(
             name,
             window,
             rows,
-            population_stability_index(np.asarray(reference.counts), layout.histogram(counts, name)),
-            limit(name, reference),
-            layout.missing(counts, name) / rows if name in MISSING else None,
+            population_stability_index(layout.expected(counts, name), layout.histogram(counts, name)),
+            limit(name, layout.reference(name)),
+            layout.missing(counts, name),
+            layout.unseen(counts, name),
         )

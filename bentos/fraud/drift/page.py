@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from html import escape
+from itertools import pairwise
 from math import isnan
 from typing import Final
 
 import numpy as np
 
+from bentos.core.artifact.categories import Categories
+from bentos.core.artifact.distributions import Histogram
+from bentos.core.drift import MERCHANT_CATEGORY
 from bentos.fraud.drift.drift import Drift
-from bentos.fraud.drift.report import Report, names
+from bentos.fraud.drift.report import Report
 
 __all__ = ["page"]
 
@@ -49,6 +53,9 @@ def _parts(report: Report) -> Iterator[str]:
     rows = sum(day.rows for day in report.days.values())
     yield f"<p class='muted'>{rows:,} predictions, {days[0]} to {days[-1]} (UTC), against the rows of training.</p>"
     yield f"<p class='lead'>{_verdict(report)}</p>"
+    if MERCHANT_CATEGORY not in report.layout.names:
+        yield "<p class='muted'>Merchant categories are not compared: this version's artifact was made before training "
+        yield "kept their shares.</p>"
     yield "<h2>Distributions</h2><p class='key muted'>"
     yield f"<span style='background:{_TRAINING}'></span>training<span style='background:{_NOW}'></span>these days</p>"
     yield f"<div class='charts'>{''.join(_charts(report))}</div>"
@@ -83,21 +90,21 @@ def _charts(report: Report) -> Iterator[str]:
 def _chart(report: Report, one: Drift) -> str:
     counts = np.sum([day.counts for day in report.days.values()], axis=0)
     now = report.layout.histogram(counts, one.name)
-    reference = report.layout.reference(one.name)
-    shares = np.array([reference.counts, now], dtype=float)
+    bins = _bins(report.layout.reference(one.name))
+    shares = np.array([report.layout.expected(counts, one.name), now], dtype=float)
     shares /= shares.sum(axis=1, keepdims=True)
     step, top = _WIDTH / shares.shape[1], shares.max()
     bars = "".join(
         f"<rect x='{place * step + side * step * 0.42 + step * 0.08:.1f}' y='{_HEIGHT * (1 - share / top):.1f}'"
         f" width='{step * 0.4:.1f}' height='{_HEIGHT * share / top:.1f}' fill='{colour}'>"
-        f"<title>{_interval(reference.edges, place)}: {share:.1%}</title></rect>"
+        f"<title>{escape(bins[place])}: {share:.1%}</title></rect>"
         for side, colour in ((0, _TRAINING), (1, _NOW))
         for place, share in enumerate(shares[side])
     )
     ends = (
-        f"<text x='0' y='{_HEIGHT + 14}'>≤ {reference.edges[0]:.4g}</text>"
-        f"<text x='{_WIDTH}' y='{_HEIGHT + 14}' text-anchor='end'>&gt; {reference.edges[-1]:.4g}</text>"
-        if reference.edges
+        f"<text x='0' y='{_HEIGHT + 14}'>{escape(bins[0])}</text>"
+        f"<text x='{_WIDTH}' y='{_HEIGHT + 14}' text-anchor='end'>{escape(bins[-1])}</text>"
+        if len(bins) > 1
         else ""
     )
     state = "bad" if one.drifted else "muted"
@@ -108,15 +115,20 @@ def _chart(report: Report, one: Drift) -> str:
     )
 
 
-def _interval(edges: list[float], place: int) -> str:
-    low = f"{edges[place - 1]:.4g} to " if place else "up to "
-    return f"{low}{edges[place]:.4g}" if place < len(edges) else f"over {edges[-1]:.4g}" if edges else "all"
+def _bins(reference: Histogram | Categories) -> list[str]:
+    """Each bin in words."""
+    if isinstance(reference, Categories):
+        return [*reference.names, "all others"]
+    if not reference.edges:
+        return ["all"]
+    bounds = [f"{edge:.4g}" for edge in reference.edges]
+    return [f"≤ {bounds[0]}", *(f"{low} to {high}" for low, high in pairwise(bounds)), f"> {bounds[-1]}"]
 
 
 def _by_day(report: Report) -> str:
     days = [day for day in report.days if day in report.drift]
     head = "".join(f"<th>{day:%d %b}</th>" for day in days)
-    lines = [_line(name, [report.drift[day].get(name) for day in days]) for name in names()]
+    lines = [_line(name, [report.drift[day].get(name) for day in days]) for name in report.layout.names]
     return f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
 
 

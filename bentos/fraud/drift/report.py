@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bentos.core.answers import ModelVersion
-from bentos.core.features.definitions import FEATURE_NAMES
 from bentos.fraud.drift.drift import Drift, drift_of
-from bentos.fraud.drift.layout import SCORE, Layout
+from bentos.fraud.drift.layout import Layout
 from bentos.fraud.records.quality import ModelKey, Quality
 from bentos.fraud.records.scored import ScoredRows
 
@@ -108,7 +107,7 @@ def drift_report(
             day = days.setdefault(_date(int(number)), Day(0, 0, np.zeros(layout.size, np.int64)))
             day.rows += int(chosen.sum())
             day.alerts += int(part.alerts[chosen].sum())
-            day.counts += layout.count(part.values[chosen], part.scores[chosen])
+            day.counts += layout.count(part.values[chosen], part.scores[chosen], part.categories[chosen].tolist())
     days = dict(sorted(days.items()))
     drift: dict[date | None, dict[str, Drift]] = {
         when: {one.name: one for one in drift_of(layout, day.counts, "day", minimum_rows)} for when, day in days.items()
@@ -117,11 +116,6 @@ def drift_report(
         total = np.sum([day.counts for day in days.values()], axis=0)
         drift[None] = {one.name: one for one in drift_of(layout, total, "week", minimum_rows, whole=len(days) >= 7)}
     return Report(model, layout, days, {when: found for when, found in drift.items() if found}, periods)
-
-
-def names() -> tuple[str, ...]:
-    """The score, then the features."""
-    return (SCORE, *FEATURE_NAMES)
 
 
 def _date(number: int) -> date:

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bentos.core.answers import ModelVersion
+from bentos.core.artifact.categories import Categories
 from bentos.core.drift import DriftMoment, DriftPart, DriftState, PartInWindow
-from bentos.core.features.definitions import FEATURE_NAMES
 from bentos.fraud.drift.counts import SLICE_SECONDS, DriftCounts
 from bentos.fraud.drift.drift import WINDOWS, Drift, Window, drift_of, limit, look, slices_of
-from bentos.fraud.drift.layout import MISSING, SCORE, Layout
+from bentos.fraud.drift.layout import Layout
 
 __all__ = ["drift_state"]
 
@@ -42,7 +42,7 @@ def drift_state(counts: DriftCounts | None, model: ModelVersion, minimum_rows: i
         counted=True,
         minimum_rows=minimum_rows,
         rows={window: counts.layout.rows(counted) for window, counted in windows.items()},
-        parts=tuple(_part(counts.layout, name, windows, found) for name in (SCORE, *FEATURE_NAMES)),
+        parts=tuple(_part(counts.layout, name, windows, found) for name in counts.layout.names),
         moments=tuple(_moments(counts, minimum_rows)),
     )
 
@@ -54,25 +54,24 @@ def _part(
     found: Mapping[tuple[str, Window], Drift],
 ) -> DriftPart:
     reference = layout.reference(name)
+    named = isinstance(reference, Categories)
     return DriftPart(
         name=name,
-        edges=tuple(reference.edges),
+        edges=() if isinstance(reference, Categories) else tuple(reference.edges),
+        categories=tuple(reference.names) if isinstance(reference, Categories) else None,
         training=tuple(reference.counts),
         limit=limit(name, reference),
         windows={
             window: PartInWindow(
                 counts=tuple(int(count) for count in layout.histogram(counted, name)),
                 psi=found[name, window].psi if (name, window) in found else None,
-                missing=_missing(layout, counted, name),
+                missing=layout.missing(counted, name),
+                unseen=layout.unseen(counted, name),
+                expected=tuple(layout.expected(counted, name).tolist()) if named else None,
             )
             for window, counted in windows.items()
         },
     )
-
-
-def _missing(layout: Layout, counted: NDArray[Any], name: str) -> float | None:
-    rows = layout.rows(counted)
-    return layout.missing(counted, name) / rows if name in MISSING and rows else None
 
 
 def _moments(counts: DriftCounts, minimum_rows: int) -> Iterator[DriftMoment]:

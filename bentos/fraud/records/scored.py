@@ -32,12 +32,15 @@ class ScoredRows:
         float64 [n].
     alerts
         Whether each was reviewed or blocked, bool [n].
+    categories
+        Of the merchants, str [n] as objects.
     """
 
     created_at: NDArray[np.int64]
     values: NDArray[np.float64]
     scores: NDArray[np.float64]
     alerts: NDArray[np.bool_]
+    categories: NDArray[np.object_]
 
 
 def scored_rows(connection: Connection, model: ModelVersion, since: int, until: int) -> Iterator[ScoredRows]:
@@ -54,7 +57,7 @@ def scored_rows(connection: Connection, model: ModelVersion, since: int, until: 
     """
     table = PREDICTIONS.c
     query = (
-        select(table.id, table.created_at, table.features, table.score, table.decision)
+        select(table.id, table.created_at, table.features, table.score, table.decision, table.merchant_category)
         .where(table.created_at >= since, table.created_at < until)
         .where(table.model_name == model.name, table.model_version == model.version, table.raw_score.is_not(None))
         .order_by(table.created_at, table.id)
@@ -66,4 +69,5 @@ def scored_rows(connection: Connection, model: ModelVersion, since: int, until: 
             np.array([np.frombuffer(row.features, "<f8") for row in part]),
             np.array([row.score for row in part]),
             np.array([row.decision != "approve" for row in part]),
+            np.array([row.merchant_category for row in part], dtype=object),
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +21,11 @@ _HOUR_FACTOR = 10
 
 
 def first_flags(
-    layout: Layout, seconds: NDArray[np.float64], rows: NDArray[np.float64], scores: NDArray[np.float64]
+    layout: Layout,
+    seconds: NDArray[np.float64],
+    rows: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    categories: Sequence[str] = (),
 ) -> dict[str, int]:
     """How many payments had come when a feature, or the score, was first flagged, as alerts flag it; looks each hour.
 
@@ -33,6 +39,8 @@ def first_flags(
         Feature rows, [n, 21].
     scores
         [n].
+    categories
+        Of the merchants, n of them, when the layout counts them.
     """
     clock = Clock()
     counts = DriftCounts(layout, None, clock)
@@ -41,7 +49,7 @@ def first_flags(
     for hour in np.unique(hours):
         begin, end = np.searchsorted(hours, [hour, hour + 1])
         clock.seconds = float(hour) * 3600 + 1800
-        counts.count_values(rows[begin:end], scores[begin:end])
+        counts.count_values(rows[begin:end], scores[begin:end], categories[begin:end])
         for one in look(counts, _MINIMUM_ROWS):
             if one.psi > one.limit * (_HOUR_FACTOR if one.window == "hour" else 1):
                 flagged.setdefault(one.name, int(end))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,14 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
 from bentos.core.answers import ModelVersion
+from bentos.core.artifact.categories import reference_categories
 from bentos.core.artifact.distributions import Distributions, Histogram, reference_histogram
+from bentos.core.drift import MERCHANT_CATEGORY, SCORE
 from bentos.core.features.definitions import FEATURE_NAMES
 from bentos.fraud.drift.collector import DriftCollector
 from bentos.fraud.drift.counts import SLICE_SECONDS, DriftCounts
 from bentos.fraud.drift.drift import limit, look
-from bentos.fraud.drift.layout import SCORE, Layout
+from bentos.fraud.drift.layout import Layout
 from bentos.fraud.rows import Ask, Row
 from tests.fraud.drift.clock import Clock
 from tests.fraud.drift.replay import first_flags
@@ -26,7 +29,7 @@ from training.data.synthetic import GeneratorConfig, generate_chunks
 from training.features_file import feature_frame
 
 Floats = NDArray[np.float64]
-AMOUNT, NIGHT = FEATURE_NAMES.index("amount"), FEATURE_NAMES.index("is_night")
+AMOUNT, HOUR, NIGHT = (FEATURE_NAMES.index(name) for name in ("amount", "hour", "is_night"))
 DAY = 86_400.0
 
 
@@ -36,11 +39,13 @@ def random_rows(count: int, seed: int = 0) -> tuple[Floats, Floats]:
     return rng.gamma(2.0, 5.0, (count, len(FEATURE_NAMES))), rng.beta(1, 20, count)
 
 
-def distributions_of(rows: Floats, scores: Floats) -> Distributions:
-    """The reference that training would export."""
+def distributions_of(rows: Floats, scores: Floats, categories: Sequence[str] | None = None) -> Distributions:
+    """The reference that training would export; hours that are none are taken for whole hours."""
+    hours = rows[:, FEATURE_NAMES.index("hour")].astype(int) % 24
     return Distributions(
         features={name: reference_histogram(rows[:, place]) for place, name in enumerate(FEATURE_NAMES)},
         score=reference_histogram(scores),
+        merchant_category=None if categories is None else reference_categories(categories, hours),
     )
 
 
@@ -69,7 +74,57 @@ def test_counts_are_those_of_the_reference(layout: Layout) -> None:
 def test_what_stands_for_nothing_is_counted(layout: Layout) -> None:
     rows, scores = random_rows(10)
     rows[:3, FEATURE_NAMES.index("distance_km")] = -1.0
-    assert layout.missing(layout.count(rows, scores), "distance_km") == 3
+    assert layout.missing(layout.count(rows, scores), "distance_km") == 0.3
+
+
+def _with_categories() -> tuple[Layout, Floats, Floats, list[str]]:
+    """A layout that counts categories, and 2,500 predictions like those of training."""
+    rng = np.random.default_rng(4)
+    rows, scores = random_rows(20_000)
+    rows[:, HOUR] = rng.integers(0, 24, 20_000)
+    categories = rng.choice(["grocery", "fuel", "unknown"], 20_000, p=[0.7, 0.2, 0.1]).tolist()
+    return Layout(distributions_of(rows, scores, categories)), rows[:2500], scores[:2500], categories[:2500]
+
+
+def test_categories_are_counted_with_what_is_unseen_and_missing() -> None:
+    layout, rows, scores, categories = _with_categories()
+    assert layout.names == (SCORE, *FEATURE_NAMES, MERCHANT_CATEGORY)
+    sent = ["space travel", *categories[1:2499], "Grocery"]
+    counts = layout.count(rows, scores, sent)
+    named = [sent.count(name) for name in ("grocery", "fuel", "unknown")]
+    assert layout.histogram(counts, MERCHANT_CATEGORY).tolist() == [*named, 2]
+    assert layout.unseen(counts, MERCHANT_CATEGORY) == 2 / 2500
+    assert layout.missing(counts, MERCHANT_CATEGORY) == sent.count("unknown") / 2500
+    assert layout.unseen(counts, "amount") is None
+    # Nothing else is counted otherwise.
+    alone = Layout(distributions_of(*random_rows(20_000)))
+    for name in ("amount", SCORE):
+        np.testing.assert_array_equal(
+            layout.histogram(counts, name), layout.reference(name).count(scores if name == SCORE else rows[:, AMOUNT])
+        )
+    assert MERCHANT_CATEGORY not in alone.names
+    assert alone.size == layout.size - 1 - 24 - 4
+
+
+def test_a_category_that_disappears_shows_in_the_metrics_of_features() -> None:
+    layout, rows, scores, categories = _with_categories()
+    model = {"model_name": "fraud_detector", "model_version": "7", "role": "champion"}
+    of = {"feature": MERCHANT_CATEGORY, **model}
+    found = []
+    for gone in (None, "fuel"):
+        counts = DriftCounts(layout, None, Clock())
+        sent = ["trains" if name == gone else name for name in categories]
+        counts.count_values(rows, scores, sent)
+        registry = CollectorRegistry()
+        registry.register(DriftCollector(counts, ModelVersion(name="fraud_detector", version="7"), "champion", 2000))
+        names = ("fraud_feature_psi", "fraud_feature_unseen_ratio", "fraud_feature_missing_ratio")
+        found.append([registry.get_sample_value(name, {"window": "hour", **of}) or 0.0 for name in names])
+        bound = registry.get_sample_value("fraud_feature_psi_limit", of)
+        assert bound == limit(MERCHANT_CATEGORY, layout.reference(MERCHANT_CATEGORY))
+    (still, unseen, missing), (moved, others, _) = found
+    assert still < bound < moved
+    assert (unseen, missing) == (0, categories.count("unknown") / 2500)
+    assert others == categories.count("fuel") / 2500
 
 
 def test_workers_are_added_up_and_successors_go_on(layout: Layout, tmp_path: Path) -> None:
@@ -184,8 +239,9 @@ def history() -> tuple[Layout, pd.DataFrame, Floats]:
     scores = _score(rows)
     trained = day < 70
     later = ~trained
-    kept = features.loc[later, ["timestamp"]].reset_index(drop=True)
-    return Layout(distributions_of(rows[trained], scores[trained])), kept, rows[later]
+    kept = features.loc[later, ["timestamp", MERCHANT_CATEGORY]].reset_index(drop=True)
+    categories = features.loc[trained, MERCHANT_CATEGORY].tolist()
+    return Layout(distributions_of(rows[trained], scores[trained], categories)), kept, rows[later]
 
 
 def _score(rows: Floats) -> Floats:
@@ -195,7 +251,8 @@ def _score(rows: Floats) -> Floats:
 
 def replay(layout: Layout, times: pd.DataFrame, rows: Floats) -> dict[str, int]:
     """How many had come when a name was first flagged."""
-    return first_flags(layout, times["timestamp"].astype("int64").to_numpy() / 1e6, rows, _score(rows))
+    seconds = times["timestamp"].astype("int64").to_numpy() / 1e6
+    return first_flags(layout, seconds, rows, _score(rows), times[MERCHANT_CATEGORY].tolist())
 
 
 @pytest.mark.slow
@@ -220,6 +277,20 @@ def test_twice_as_much_night_is_flagged_soon(history: tuple[Layout, pd.DataFrame
     night = part[rows[part, NIGHT] == 1]
     chosen = np.sort(np.concatenate([part, night]))
     assert replay(layout, times.iloc[chosen].reset_index(drop=True), rows[chosen])["is_night"] <= 5000
+
+
+@pytest.mark.slow
+def test_each_category_that_disappears_is_flagged_soon(history: tuple[Layout, pd.DataFrame, Floats]) -> None:
+    layout, times, rows = history
+    part = times[:20_000]
+    names = sorted(part[MERCHANT_CATEGORY].unique())
+    assert len(names) == 12
+    found = {}
+    for name in names:
+        kept = np.flatnonzero(part[MERCHANT_CATEGORY] != name)
+        left = part.iloc[kept].reset_index(drop=True)
+        found[name] = replay(layout, left, rows[kept]).get(MERCHANT_CATEGORY, len(part))
+    assert max(found.values()) <= 5000, found
 
 
 @pytest.mark.slow

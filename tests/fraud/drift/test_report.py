@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from sqlalchemy import insert
 
-from bentos.core.artifact import read_artifact
+from bentos.core.artifact import read_artifact, reference_categories, write_artifact
 from bentos.core.features.definitions import FEATURE_NAMES
 from bentos.fraud.__main__ import main
 from bentos.fraud.records.database import open_database, upgrade
 from bentos.fraud.records.tables import LABELS, PREDICTIONS
 from bentos.fraud.scorer import Scorer
 from bentos.fraud.settings import ScoringSettings
-from tests.fraud.artifacts import training_rows
+from tests.fraud.artifacts import forest_contents, training_rows
 
 DAY = 86_400_000_000
 
@@ -78,6 +78,22 @@ def test_it_names_what_has_drifted_and_when(home: Path, capsys: pytest.CaptureFi
     # Only what the page itself has: it can be sent by mail.
     assert "http" not in text
     assert "<script" not in text
+
+
+def test_categories_are_compared_when_the_artifact_has_them(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(home, days=2, rows=600)
+    assert "Merchant categories are not compared" in report(home, "--minimum-rows", "500")
+    plain = read_artifact(home / "champion" / "artifact", public_key=None).distributions
+    known = reference_categories(["<b>grocery</b>"] * 900 + ["fuel"] * 100, np.arange(1000) % 24)
+    distributions = plain.model_copy(update={"merchant_category": known})
+    write_artifact(home / "champion" / "artifact", forest_contents(distributions=distributions), private_key=None)
+    text = report(home, "--minimum-rows", "500")
+    assert "drifted: merchant_category" in capsys.readouterr().out
+    assert "<b>merchant_category</b>" in text
+    assert "not compared" not in text
+    # Names are callers' words.
+    assert "&lt;b&gt;grocery&lt;/b&gt;: 100.0%" in text
+    assert "<b>grocery</b>" not in text
 
 
 def test_labels_say_how_good_each_version_was(home: Path) -> None:

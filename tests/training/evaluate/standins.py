@@ -43,6 +43,7 @@ def feature_table(rows: int = 3000, seed: int = 0, fraud_share: float = 0.05, da
         {
             "transaction_id": [f"t{row}" for row in range(rows)],
             "customer_id": [f"c{number}" for number in random.integers(0, 300, rows)],
+            "merchant_category": random.choice(["grocery", "fuel", "travel"], rows, p=[0.6, 0.3, 0.1]),
             "timestamp": instants.astype("datetime64[us, UTC]"),
             "utc_offset_seconds": np.zeros(rows, dtype=np.int32),
             **values,

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from bentos.core.artifact import generate_keys, read_artifact, reference_histogram
+from bentos.core.artifact import generate_keys, read_artifact, reference_categories, reference_histogram
 from bentos.core.artifact.signature import decode_key
 from bentos.core.errors import ArtifactIncompatible, ConfigError, DataError
 from bentos.core.explain import load_explainer, top_reasons
@@ -95,6 +95,18 @@ def test_held_out_scores_become_the_reference(tmp_path: Path) -> None:
     export_model(trained("forest"), *training_rows(), tmp_path / "artifact", card(), THRESHOLDS, options=options)
     artifact = read_artifact(tmp_path / "artifact", public_key=None)
     assert artifact.distributions.score == reference_histogram(scores)
+
+
+def test_categories_become_the_reference(tmp_path: Path) -> None:
+    rows, labels = training_rows()
+    hours = np.arange(len(rows)) % 24
+    rows = rows.copy()
+    rows[:, FEATURE_NAMES.index("hour")] = hours
+    categories = ["fuel" if hour < 6 else "grocery" for hour in hours]
+    options = ExportOptions(categories=categories, parity_rows=20, shap_rows=4)
+    export_model(trained("forest"), rows, labels, tmp_path / "artifact", card(), THRESHOLDS, options=options)
+    artifact = read_artifact(tmp_path / "artifact", public_key=None)
+    assert artifact.distributions.merchant_category == reference_categories(categories, hours)
 
 
 def test_a_row_scores_the_same_alone_and_among_others() -> None:
