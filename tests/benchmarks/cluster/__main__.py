@@ -84,6 +84,8 @@ def main() -> None:
             keep()
             for name in given.rows or ROWS:
                 told["rows"][name] = ROWS[name](bench)
+                # What was kept before may have been measured at others.
+                told.setdefault("row_rates", {})[name] = dict(bench.rates)
                 print(name, json.dumps(told["rows"][name]), flush=True)
                 keep()
 

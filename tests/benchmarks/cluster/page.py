@@ -66,11 +66,16 @@ def _lines(told: Mapping[str, Any]) -> Iterator[str]:
     yield "| | protocol | sent | failed | late | p50 | p99 | p99.9 | longest, ms | |"
     yield "|---|---|---|---|---|---|---|---|---|---|"
     for name, seen in told["rows"].items():
-        yield from _rows(name, seen)
+        yield from _rows(name, seen, _other_rates(told, name))
     yield "\n" + _METHOD
 
 
-def _rows(name: str, seen: Seen) -> Iterator[str]:
+def _other_rates(told: Mapping[str, Any], name: str) -> Mapping[str, float]:
+    rates: Mapping[str, float] = told.get("row_rates", {}).get(name, told["rates"])
+    return {} if rates == told["rates"] else rates
+
+
+def _rows(name: str, seen: Seen, rates: Mapping[str, float]) -> Iterator[str]:
     for client, one in seen.items():
         if "labels" in one:
             lost = f"{one['lost_labels']} labels, {one['lost_jobs']} jobs lost"
@@ -81,6 +86,8 @@ def _rows(name: str, seen: Seen) -> Iterator[str]:
         notes = [f"{one['times']} times"] if one.get("times", 0) > 1 else []
         if "out_seconds" in one:
             notes = [f"more pods after {one['out_seconds']} s of load, one again {one['back_seconds']} s after it"]
+        if client in rates:
+            notes.append(f"at {rates[client]:.0f} requests/s")
         times = " | ".join(f"{one[key]:,.1f}" for key in ("p50_ms", "p99_ms", "p999_ms", "maximum_ms"))
         lost = f"{failed} ({why})" if why else "0"
         yield f"| {name} | {client} | {one['sent']:,} | {lost} | {one['late']} | {times} | {', '.join(notes)} |"
