@@ -244,7 +244,9 @@ class Evaluator:
             return self._parts(row)
         by_rules = row.rules is not None
         degraded = (*row.degraded, MODEL) if by_rules else row.degraded
-        tally.prediction(row.decision, None if by_rules else row.score, degraded=bool(degraded))
+        if row.ask.record:
+            # Who only asks what would be, makes no alert; ten variants of one payment would be ten.
+            tally.prediction(row.decision, None if by_rules else row.score, degraded=bool(degraded))
         return Prediction(
             transaction_id=row.ask.transaction_id,
             score=row.score,

@@ -33,7 +33,8 @@ class PredictOptions:
     explain
         Which answers get reasons: none, those that are not approved, or all.
     record
-        Whether the transaction becomes part of the history that later features are made from.
+        Whether the transaction becomes part of the history that later features are made from, and counts as a
+        prediction in metrics, drift and rollouts.
     """
 
     explain: Explain = "flagged"

@@ -116,7 +116,7 @@ class Predictor:
     async def predict(
         self, transaction: Transaction, options: PredictOptions = DEFAULT_OPTIONS, deadline: float | None = None
     ) -> Prediction:
-        """Score a transaction, and record it unless told otherwise."""
+        """Score a transaction, record it and count it as a prediction, unless told otherwise."""
         started = perf_counter()
         exchange = current_exchange()
         if (
@@ -127,7 +127,8 @@ class Predictor:
             self.metrics.bucket_mismatches.inc()
         ask = _ask(transaction, options.record, options.explain)
         prediction = await self._answer(ask, Prediction, deadline)
-        self.metrics.prediction_latency.observe(perf_counter() - started)
+        if options.record:
+            self.metrics.prediction_latency.observe(perf_counter() - started)
         if exchange is not None:
             exchange.answered(prediction)
         return prediction

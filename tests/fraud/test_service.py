@@ -6,6 +6,8 @@ import json
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -100,6 +102,56 @@ def test_probes_answer_get_and_head(client: httpx.Client, path: str) -> None:
 
 def test_model_gives_the_card(client: httpx.Client) -> None:
     assert ModelCard.model_validate(client.get("/model").json()) == CARD
+
+
+def _quiet(counts: Callable[[], object]) -> Callable[[], bool]:
+    """Whether nothing more is counted; what was answered is counted a moment later."""
+    seen: list[object] = []
+
+    def unchanged() -> bool:
+        try:
+            seen.append(counts())
+        except KeyError:
+            return False
+        time.sleep(0.2)
+        return len(seen) > 2 and seen[-1] == seen[-2] == seen[-3]
+
+    return unchanged
+
+
+def test_a_question_that_is_not_recorded_counts_as_a_request_alone(server: Server) -> None:
+    labels = {"model_name": CARD.name, "model_version": CARD.version}
+    flagged = transaction_json(amount=9000.0)
+
+    def counts() -> tuple[float, list[float]]:
+        text = httpx.get(f"{server.url}/metrics", timeout=30).content
+        methods = ("predict", "predict_many")
+        requests = [
+            value(text, "fraud_requests_total", transport="http", method=m, code="200", **labels) for m in methods
+        ]
+        decisions = ("approve", "review", "block")
+        predictions = [value(text, "fraud_predictions_total", decision=d, **labels) for d in decisions]
+        names = ("fraud_score_count", "fraud_prediction_latency_seconds_count")
+        return sum(requests), predictions + [value(text, name, **labels) for name in names]
+
+    for call in ("predict", "predict_many"):
+        # Nothing is counted of a call that was never made.
+        body = flagged if call == "predict" else {"transactions": [flagged]}
+        assert httpx.post(f"{server.url}/{call}", json=body, timeout=30).status_code == 200
+    eventually(_quiet(counts))
+    requests, before = counts()
+    for _ in range(3):
+        answer = httpx.post(f"{server.url}/predict?record=false", json=flagged, timeout=30)
+        assert answer.json()["decision"] != "approve"
+    many = {"transactions": [flagged] * 5}
+    assert httpx.post(f"{server.url}/predict_many?record=false", json=many, timeout=30).status_code == 200
+    # One that is recorded comes last: what was counted before it has been counted when it has.
+    assert httpx.post(f"{server.url}/predict", json=flagged, timeout=30).status_code == 200
+    eventually(lambda: counts()[1][3] > before[3])
+    after = counts()
+    assert after[0] == requests + 5
+    assert sum(after[1][:3]) == sum(before[:3]) + 1
+    assert [now - then for now, then in zip(after[1][3:], before[3:], strict=True)] == [1, 1]
 
 
 def test_metrics_add_up_over_the_workers(server: Server) -> None:

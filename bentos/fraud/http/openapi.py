@@ -32,7 +32,8 @@ _EXPLAIN: Final[dict[str, Any]] = {
 _RECORD: Final[dict[str, Any]] = {
     "name": "record",
     "in": "query",
-    "description": "Whether the transaction becomes part of the history behind later features.",
+    "description": "Whether the transaction becomes part of the history behind later features, and counts as a"
+    " prediction in metrics.",
     "schema": {"type": "boolean", "default": DEFAULT_OPTIONS.record},
 }
 _DEADLINE: Final[dict[str, Any]] = {

@@ -104,6 +104,33 @@ def test_a_transaction_is_recorded_unless_told_otherwise(stub: FraudServiceStub)
     assert [count("r-1", record=False), count("r-2", record=True), count("r-2", record=True)] == [1, 2, 2]
 
 
+def test_a_question_that_is_not_recorded_counts_as_a_request_alone(serving: Serving, stub: FraudServiceStub) -> None:
+    application = serving.application
+    assert application is not None
+
+    def counted() -> dict[str, float]:
+        found = dict.fromkeys(("fraud_requests_total", "fraud_predictions_total", "fraud_score_count"), 0.0)
+        for family in text_string_to_metric_families(application.scrape().decode()):
+            for sample in family.samples:
+                if sample.name in found and sample.labels.get("transport", "grpc") == "grpc":
+                    found[sample.name] += sample.value
+        return found
+
+    async def flush() -> None:
+        application.predictor.metrics.later.run()
+
+    serving.loop.run(flush())
+    before = counted()
+    for record in (False, False, False, True):
+        transaction = transaction_message(transaction_id=f"asked-{record}", amount=9000.0)
+        stub.Predict(fraud_pb2.PredictRequest(transaction=transaction, record=record), timeout=SECONDS)
+    transactions = [transaction_message(transaction_id=f"asked-{number}") for number in range(5)]
+    stub.PredictMany(fraud_pb2.PredictManyRequest(transactions=transactions, record=False), timeout=SECONDS)
+    expected = {"fraud_requests_total": 5, "fraud_predictions_total": 1, "fraud_score_count": 1}
+    serving.loop.run(flush())
+    assert {name: now - before[name] for name, now in counted().items()} == expected
+
+
 def test_wrong_fields_are_named(stub: FraudServiceStub) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         stub.Predict(predict_request(amount=-1.0, customer_id=None), timeout=SECONDS)

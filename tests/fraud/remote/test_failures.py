@@ -25,7 +25,7 @@ from tests.fraud.requests import transaction
 from tests.fraud.test_metrics import value
 from tests.ports import free_port
 
-ASK = PredictOptions("all", record=False)
+ASK = PredictOptions("all")
 BY_RULES = ("model",)
 
 
