@@ -96,7 +96,7 @@ BOLDNESS: Final = 0.8
 def alternatives_above(tolerated: float, harm: float) -> tuple[Floats, Floats]:
     """Multiples of ``tolerated`` to bet on, and their shares: most on the harm that the plan is made for."""
     step = np.log(harm / tolerated)
-    return np.exp(step * np.array([0.4, BOLDNESS, 1.5, 2.5])), np.array([0.03, 0.64, 0.03, 0.3])
+    return np.exp(step * np.array([0.4, BOLDNESS, 1.5, 2.5])), np.array([0.02, 0.54, 0.02, 0.42])
 
 
 def alternatives_below(margin: float) -> tuple[Floats, Floats]:
