@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from k8s.rollout.outcomes import Costs
 from k8s.rollout.parts import Block, LabelBlock, Outcomes, Pairs, Side
 from k8s.rollout.reading import Labels
 
@@ -114,9 +115,12 @@ def label_block(
         sampled=tuple(frauds[1]),
         sampling=cells.sampling,
         unseen=unseen["champion"],
+        cost_product=cells.cost_product(both),
     )
 
 
+#: What decisions cost. Cells do not tell reviews from blocks, so that an alert is a review to both sides alike.
+_COSTS: Final = Costs()
 _FOUR: Final = (("alert", "alert"), ("alert", "none"), ("none", "alert"), ("none", "none"))
 
 
@@ -143,6 +147,34 @@ class _Cells:
     def weight(self, label: str, champion: str, challenger: str, blocked: tuple[str, ...]) -> float:
         return self._of("weight", label, champion, challenger, blocked)
 
+    def cost_product(self, blocked: tuple[str, ...]) -> float:
+        """Sum over pairs of the product of both sides' weighted costs."""
+        return sum(
+            self._costs(label, four, kind, tuple(alert == "alert" for alert in four))
+            for label in ("fraud", "legitimate")
+            for four in _FOUR
+            for kind in blocked
+        )
+
+    def _costs(self, label: str, four: tuple[str, str], kind: str, alerts: tuple[bool, ...]) -> float:
+        """Sum over pairs of a cell of a product of weighted costs, of what is an alert and what is none each."""
+        weight = (1 / self.sampling if kind == "sampled" else 1.0) ** len(alerts)
+        missed = len(alerts) - sum(alerts)
+        if missed and label == "legitimate":
+            return 0.0
+        name = ("pairs", "amount", "amount_squared")[missed]
+        paid = _COSTS.review ** sum(alerts) * _COSTS.missed_share**missed
+        return weight * paid * self._of(name, label, *four, (kind,))
+
+    def _cost(self, mine: int, blocked: tuple[str, ...], power: int) -> float:
+        """Sum over pairs of a side's weighted cost, or of its square."""
+        return sum(
+            self._costs(label, four, kind, (four[mine] == "alert",) * power)
+            for label in ("fraud", "legitimate")
+            for four in _FOUR
+            for kind in blocked
+        )
+
     def outcomes(self, side: Role, plain: tuple[str, ...], decided: float, unseen: float) -> Outcomes:
         mine = 0 if side == "champion" else 1
         both = (*plain, "sampled")
@@ -160,6 +192,8 @@ class _Cells:
             caught_squared=squared("fraud"),
             false_alerts_squared=squared("legitimate"),
             unseen=unseen,
+            cost=self._cost(mine, both, 1),
+            cost_squared=self._cost(mine, both, 2),
         )
 
     def _of(self, name: str, label: str, champion: str, challenger: str, blocked: tuple[str, ...]) -> float:

@@ -16,6 +16,7 @@ from k8s.rollout.objects import ReleaseObjects
 from k8s.rollout.parts import Block
 from k8s.rollout.reading import Labels, Prometheus
 from k8s.rollout.record import Rollout
+from k8s.rollout.spell import Spell
 
 __all__ = ["Observed", "Observer"]
 
@@ -66,6 +67,7 @@ class Observer:
     _before: Snapshot | None = None
     _labels: Mapping[Labels, float] = field(default_factory=dict)
     _place: tuple[str, int, int] | None = None
+    _spell: Spell = field(default_factory=Spell)
 
     def look(self, rollout: Rollout, evidence: Evidence | None, now: datetime) -> Observed:
         """What was seen since the last look of this step; the first one sees nothing.
@@ -84,7 +86,7 @@ class Observer:
         place = rollout.name, rollout.step, rollout.weight
         before, earlier = self._before, self._labels
         if place != self._place:
-            before, earlier = None, {}
+            before, earlier, self._spell = None, {}, Spell()
         self._before, self._labels, self._place = after, labels, place
         if not after.values:
             troubles.append(
@@ -98,18 +100,20 @@ class Observer:
             if after.values:
                 troubles.append("what was counted since the last look is unknown, and left out")
             return Observed(evidence, troubles=tuple(troubles))
-        return self._counted(rollout, evidence, grown, earlier, labels, now, tuple(troubles))
+        grown_labels = earlier, labels
+        seconds = after.seconds - before.seconds
+        return self._counted(rollout, evidence, (grown, seconds), grown_labels, now, tuple(troubles))
 
     def _counted(
         self,
         rollout: Rollout,
         evidence: Evidence | None,
-        grown: Growth,
-        earlier: Mapping[Labels, float],
-        labels: Mapping[Labels, float],
+        since: tuple[Growth, float],
+        labelled_pairs: tuple[Mapping[Labels, float], Mapping[Labels, float]],
         now: datetime,
         troubles: tuple[str, ...],
     ) -> Observed:
+        (grown, seconds), (earlier, labels) = since, labelled_pairs
         edges = bounds(grown, "fraud_prediction_latency_seconds"), bounds(grown, "fraud_score")
         if evidence is None:
             if not all(edges):
@@ -119,7 +123,7 @@ class Observer:
         place = Place(number, rollout.step, rollout.weight)
         seen = block(place, grown, evidence.latency_bounds, evidence.score_bounds, rollout.challenger.version)
         try:
-            evidence = evidence.seen(seen)
+            evidence = evidence.seen(self._spell.weighed(seen, seconds, evidence, rollout.plan.margins))
             labelled = label_block(place, earlier, labels, grown, rollout.challenger.version)
             if labelled is not None and earlier:
                 evidence = evidence.labelled(labelled)

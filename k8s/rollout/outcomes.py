@@ -12,7 +12,7 @@ from bentos.core.answers import Decision
 from bentos.core.errors import DataError
 from k8s.rollout.evidence import LabelBlock, Outcomes
 
-__all__ = ["Costs", "LabelledPair", "LabelledPrediction", "pair_block", "side_outcomes"]
+__all__ = ["Costs", "Label", "LabelledPair", "LabelledPrediction", "pair_block", "side_outcomes"]
 
 Label: TypeAlias = Literal["fraud", "legitimate"]
 

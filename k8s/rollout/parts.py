@@ -34,6 +34,11 @@ class Side:
     latency, scores
         Cumulative counts of Prometheus' buckets, the last of which counts all: as many as bounds, and one more. Empty
         when nothing was seen.
+    burst_errors, burst_degraded, burst_slow
+        How many of the errors, of the degraded, and of the slow answers are left out of bets that a challenger fails
+        by, since they came with others in one burst (``gates/bursts.py``).
+    burst_errors_pass, burst_degraded_pass, burst_slow_pass
+        The same, of bets that it passes by.
     """
 
     requests: Number = 0.0
@@ -43,6 +48,12 @@ class Side:
     flagged: Number = 0.0
     latency: Numbers = ()
     scores: Numbers = ()
+    burst_errors: Number = 0.0
+    burst_degraded: Number = 0.0
+    burst_slow: Number = 0.0
+    burst_errors_pass: Number = 0.0
+    burst_degraded_pass: Number = 0.0
+    burst_slow_pass: Number = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ COUNTERS: Final = (
     "fraud_shadow_score_products_total",
 )
 #: Labelled pairs of a window, told by every server alike.
-GAUGES: Final = ("fraud_shadow_labelled_pairs", "fraud_shadow_labelled_weight")
+GAUGES: Final = tuple(f"fraud_shadow_labelled_{name}" for name in ("pairs", "weight", "amount", "amount_squared"))
 _SECONDS: Final = 10.0
 _SKEW_SECONDS: Final = 30.0
 

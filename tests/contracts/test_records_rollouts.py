@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from bentos.fraud.records.database import Database, open_database, upgrade
+from bentos.fraud.records.retention import Removed, expire
 from bentos.fraud.records.rollouts import KeptLook, KeptRollout, keep_rollout, kept_rollouts
 from bentos.fraud.records.settings import RecordsSettings
 
@@ -54,3 +55,25 @@ def test_a_rollout_is_told_from_others(database: Database) -> None:
     assert kept_rollouts(database, "bank") == [others[1], others[0], FIRST]
     assert kept_rollouts(database, "bank", limit=1) == [others[1]]
     assert kept_rollouts(database, "nowhere") == []
+
+
+def test_looks_at_what_ended_long_ago_go_and_its_verdicts_stay(database: Database, settings: RecordsSettings) -> None:
+    day, looks = 86_400_000_000, _looks(*range(1, 1_203))
+    ended = replace(FIRST, ended=1_000 * day, phase="promoted", writes=5, document='{"verdicts": 9}', looks=looks)
+    again = replace(ended, name="second", looks=looks[:3])
+    young = replace(ended, name="third", ended=1_399 * day, looks=looks[:2])
+    going = replace(FIRST, name="fourth", looks=looks[:2])
+    for state in (ended, again, young, going):
+        keep_rollout(database, state)
+    at, pauses = 1_401 * day, []
+    assert expire(database, settings, at, lambda: pauses.append(1) is None) == (Removed(looks=1_000), False)
+    assert expire(database, settings, at, lambda: False) == (Removed(looks=205), True)
+    assert len(pauses) == 1
+    kept = {item.name: item for item in kept_rollouts(database, "bank")}
+    assert kept == {
+        "first": replace(ended, looks=()),
+        "second": replace(again, looks=()),
+        "third": young,
+        "fourth": going,
+    }
+    assert expire(database, settings, at, lambda: False) == (Removed(), True)

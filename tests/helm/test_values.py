@@ -235,18 +235,43 @@ def test_the_champion_sends_copies_in_the_shadow_stage_alone(guarded: bool) -> N
 # --- monitoring and policies ------------------------------------------------------------------------------------------
 
 
+def _monitored(objects: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Services that an operator's Prometheus scrapes, by its job; their ports are there."""
+    found = {}
+    for monitor in (item for item in objects if item["kind"] == "ServiceMonitor"):
+        (endpoint,) = monitor["spec"]["endpoints"]
+        labels = {item["targetLabel"]: item["replacement"] for item in endpoint["relabelings"]}
+        assert labels["release"] == "fraud"
+        chosen = [
+            item
+            for item in objects
+            if item["kind"] == "Service"
+            and monitor["spec"]["selector"]["matchLabels"].items() <= item["metadata"]["labels"].items()
+        ]
+        assert all(endpoint["port"] in {port["name"] for port in item["spec"]["ports"]} for item in chosen)
+        found[labels["job"]] = [item["metadata"]["name"] for item in chosen]
+    return found
+
+
+def test_the_operator_scrapes_the_controller_of_rollouts_too() -> None:
+    """By the same jobs and labels as the chart's own Prometheus."""
+    servers = [{"cidr": "10.0.0.1/32", "port": 6443}]
+    values = {
+        "dashboard": {"prometheusUrl": "none"},
+        "rollouts": {"enabled": True, "apiServers": servers, "prometheusUrl": "http://prometheus:9090"},
+    }
+    found = _monitored(render(values, kinds=(*GATEWAY_KINDS, *OPERATOR_KINDS)))
+    assert found == {"fraud-scoring": ["fraud-scoring-pods"], "fraud-rollouts": ["fraud-rollouts"]}
+    own = (CHART / "charts/monitoring/files/prometheus.yml").read_text()
+    assert all(f"job_name: {job}\n" in own for job in found)
+
+
 def test_the_operator_s_objects_where_its_kinds_are() -> None:
     values = {"dashboard": {"prometheusUrl": "none"}, "monitoring": {"operatorLabels": {"release": "watcher"}}}
     objects = render(values, kinds=(*GATEWAY_KINDS, *OPERATOR_KINDS))
     monitor = find(objects, "ServiceMonitor", "fraud-monitoring")
     assert monitor["metadata"]["labels"]["release"] == "watcher"
-    chosen = [
-        item["metadata"]["name"]
-        for item in objects
-        if item["kind"] == "Service"
-        and monitor["spec"]["selector"]["matchLabels"].items() <= item["metadata"]["labels"].items()
-    ]
-    assert chosen == ["fraud-scoring-pods"]
+    assert _monitored(objects) == {"fraud-scoring": ["fraud-scoring-pods"], "fraud-rollouts": []}
     rules = find(objects, "PrometheusRule", "fraud-monitoring")["spec"]
     assert rules == yaml.safe_load((CHART / "charts/monitoring/files/rules.yaml").read_text())
     assert not [owner for owner, _ in pods(objects) if owner in {"fraud-prometheus", "fraud-grafana"}]

@@ -25,7 +25,7 @@ from bentos.fraud.records.outbox import Outbox
 from bentos.fraud.records.pair_quality import Cells, PairKey, count_pairs, keep_pairs, kept_pairs
 from bentos.fraud.records.pending import any_overlooked, join_left
 from bentos.fraud.records.quality import ModelKey, Quality, count_quality, keep_quality, kept_quality
-from bentos.fraud.records.retention import expire
+from bentos.fraud.records.retention import Removed, expire
 from bentos.fraud.records.settings import RecordsSettings
 from bentos.fraud.records.tables import LEASES
 
@@ -244,5 +244,5 @@ class Chores:
         removed, finished = expire(self._database, self._settings, now, pause)
         if not finished:
             self._due["retention"] = 0.0
-        if removed.predictions or removed.labels:
-            _LOGGER.info("removed %d predictions and %d labels", removed.predictions, removed.labels)
+        if removed != Removed():
+            _LOGGER.info("%s", removed)

@@ -229,7 +229,7 @@ def expire() -> None:
         with database.read() as connection:
             now = database.now(connection)
         removed, _ = retention.expire(database, settings, now, lambda: False)
-    click.echo(f"removed {removed.predictions:,} predictions and {removed.labels:,} labels")
+    click.echo(str(removed))
 
 
 @contextlib.contextmanager

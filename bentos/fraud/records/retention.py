@@ -14,7 +14,16 @@ from bentos.fraud.records.database import Database
 from bentos.fraud.records.identifiers import Identifiers
 from bentos.fraud.records.label_rows import pieces
 from bentos.fraud.records.settings import RecordsSettings
-from bentos.fraud.records.tables import CLAIMS, LABEL_HISTORY, LABEL_OUTBOX, LABELS, PREDICTIONS, WAITING
+from bentos.fraud.records.tables import (
+    CLAIMS,
+    LABEL_HISTORY,
+    LABEL_OUTBOX,
+    LABELS,
+    PREDICTIONS,
+    ROLLOUT_LOOKS,
+    ROLLOUTS,
+    WAITING,
+)
 
 __all__ = ["Removed", "erase_customer", "erase_labels", "expire"]
 
@@ -29,13 +38,19 @@ class Removed:
 
     predictions: int = 0
     labels: int = 0
+    looks: int = 0
 
     def __add__(self, other: Removed) -> Removed:
-        return Removed(self.predictions + other.predictions, self.labels + other.labels)
+        return Removed(self.predictions + other.predictions, self.labels + other.labels, self.looks + other.looks)
+
+    def __str__(self) -> str:
+        return f"removed {self.predictions:,} predictions, {self.labels:,} labels and {self.looks:,} looks at rollouts"
 
 
 def expire(database: Database, settings: RecordsSettings, now: int, pause: Callable[[], bool]) -> tuple[Removed, bool]:
-    """Remove predictions with their labels, pending labels and claims whose time is over, the oldest first.
+    """Remove what is too old: predictions with their labels, pending labels, claims, looks at rollouts; oldest first.
+
+    A rollout itself stays, with its verdicts.
 
     Parameters
     ----------
@@ -85,6 +100,22 @@ def expire(database: Database, settings: RecordsSettings, now: int, pause: Calla
             ids = connection.execute(unmatched).scalars().all()
             removed += Removed(labels=_remove_labels(connection, ids))
         more = len(ids) == _ROWS
+        if more and pause():
+            return removed, False
+    looks, its = ROLLOUT_LOOKS.c, ROLLOUTS.c
+    watched = (
+        select(looks.rollout_id, looks.at)
+        .join(ROLLOUTS, its.id == looks.rollout_id)
+        .where(its.ended < now - int(settings.prediction_retention_days * _DAY))
+        .order_by(looks.rollout_id, looks.at)
+        .limit(_ROWS)
+    )
+    more = True
+    while more:
+        with database.begin() as connection:
+            part = _remove_looks(connection, connection.execute(watched).all())
+        removed += part
+        more = part.looks == _ROWS
         if more and pause():
             return removed, False
     with database.begin() as connection:
@@ -157,6 +188,16 @@ def _remove_labels(connection: Connection, ids: Sequence[str]) -> int:
     for hanging in (LABEL_HISTORY, LABEL_OUTBOX, CLAIMS):
         connection.execute(delete(hanging).where(hanging.c.transaction_id.in_(ids)))
     return count
+
+
+def _remove_looks(connection: Connection, rows: Sequence[Row[Any, Any]]) -> Removed:
+    """Remove looks, the first ones of each rollout."""
+    last = {row.rollout_id: row.at for row in rows}
+    looks = ROLLOUT_LOOKS.c
+    count = 0
+    for number, at in last.items():
+        count += connection.execute(delete(ROLLOUT_LOOKS).where(looks.rollout_id == number, looks.at <= at)).rowcount
+    return Removed(looks=count)
 
 
 def _empty_journal(database: Database) -> None:

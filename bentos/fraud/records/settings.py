@@ -66,7 +66,10 @@ class RecordsSettings(Settings):
         default=60.0, ge=0.1, le=86_400, description="Time between two counts of precision and recall, seconds."
     )
     prediction_retention_days: float = Field(
-        default=400.0, gt=0, le=36_500, description="How long a prediction is kept, with its labels."
+        default=400.0,
+        gt=0,
+        le=36_500,
+        description="How long a prediction is kept, with its labels, and looks at rollouts that ended.",
     )
     pending_label_retention_days: float = Field(
         default=90.0, gt=0, le=36_500, description="How long a label is kept whose transaction does not come."

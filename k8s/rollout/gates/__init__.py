@@ -11,6 +11,6 @@ to pass that one to advance.
 
 from __future__ import annotations
 
-from k8s.rollout.gates.judge import judge, label_gates, service_gates, spoken
+from k8s.rollout.gates.judge import calm, calmed, judge, label_gates, service_gates, spoken
 
-__all__ = ["judge", "label_gates", "service_gates", "spoken"]
+__all__ = ["calm", "calmed", "judge", "label_gates", "service_gates", "spoken"]

@@ -54,14 +54,22 @@ def begin_dispersion(categories: int = 1, shape: tuple[int, ...] = ()) -> Disper
     return Dispersion(np.zeros((*shape, categories)), zeros, zeros, zeros, zeros)
 
 
-def observed(state: Dispersion, counts: Numbers | Floats, total: Number) -> Dispersion:
-    """After a block."""
+def observed(state: Dispersion, counts: Numbers | Floats, total: Number, most: float = np.inf) -> Dispersion:
+    """After a block.
+
+    Parameters
+    ----------
+    most
+        Times what independent events would give, that one pair of blocks counts at most: a burst in a day is not the
+        day. Finite where bursts are cut anyway (``bursts.py``).
+    """
     events, size = np.asarray(counts, dtype=float), np.asarray(total, dtype=float)
     there = (size > 0) & (state.total > 0)
     share = np.where(there, size / np.where(there, size + state.total, 1.0), 0.0)
     sums = events + state.counts
     squares = ((events - sums * share[..., None]) ** 2).sum(-1)
     expected = sums.sum(-1) * share * (1 - share)
+    squares = np.minimum(squares, most * expected) if np.isfinite(most) else squares
     seen = size > 0
     return Dispersion(
         np.where(seen[..., None], events, state.counts),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import exp, isfinite, log
 from typing import Any
 
@@ -20,7 +21,7 @@ from k8s.rollout.gates.shares import ShareGate
 from k8s.rollout.margins import Margin, Margins, Rates
 from k8s.rollout.verdict import Outcome, Verdict
 
-__all__ = ["judge", "label_gates", "service_gates", "spoken"]
+__all__ = ["calm", "calmed", "judge", "label_gates", "service_gates", "spoken"]
 
 
 def service_gates(
@@ -40,6 +41,40 @@ def service_gates(
 def label_gates(margins: Margins) -> tuple[Gate[LabelBlock, Any], ...]:
     """Gates that need labels."""
     return PrecisionGate(margins.precision), RecallGate(margins.recall), CostGate(margins.cost)
+
+
+def calmed(gates: Iterable[Gate[Block, Any]], states: Iterable[Any], spell: Block, seconds: float) -> Block:
+    """A spell, with what came in bursts and is therefore left out of bets (``bursts.py``).
+
+    Parameters
+    ----------
+    states
+        Of the gates, before the block that the spell belongs to.
+    spell
+        What was counted in a few seconds.
+    seconds
+        Its length.
+    """
+    for gate, state in zip(gates, states, strict=True):
+        if isinstance(gate, ShareGate | LatencyGate):
+            spell = gate.calm(state, spell, seconds)
+    return spell
+
+
+def calm(evidence: Evidence, spell: Block, seconds: float, margins: Margins | None = None) -> Block:
+    """The same, for a spell that comes after some evidence, maybe in its last block."""
+    gates = service_gates(margins or Margins(), evidence.latency_bounds, evidence.score_bounds)
+    gates = tuple(gate for gate in gates if isinstance(gate, ShareGate | LatencyGate))
+    blocks = evidence.blocks
+    if blocks and (blocks[-1].number, blocks[-1].step) == (spell.number, spell.step):
+        blocks = blocks[:-1]
+    states = []
+    for gate in gates:
+        state = gate.begin()
+        for block in blocks:
+            state = gate.add(state, block)
+        states.append(state)
+    return calmed(gates, states, spell, seconds)
 
 
 def judge(evidence: Evidence, margins: Margins | None = None, rates: Rates | None = None) -> tuple[Verdict, ...]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from k8s.rollout.evidence import Block, Numbers
+from k8s.rollout.evidence import Block, Number, Numbers
 from k8s.rollout.gates.betting import (
     Capital,
+    Flags,
     Floats,
     Proof,
     begin_proof,
@@ -22,6 +23,7 @@ from k8s.rollout.gates.betting import (
     stake,
     worth,
 )
+from k8s.rollout.gates.bursts import CLUSTER, cut, cut_alone
 from k8s.rollout.gates.dispersion import Dispersion, begin_dispersion, inflation, observed
 from k8s.rollout.gates.gaussian import interval
 from k8s.rollout.gates.reading import Reading, Wording
@@ -76,6 +78,21 @@ class LatencyState:
     challenger: Floats
 
 
+@dataclass(frozen=True, slots=True)
+class _Slow:
+    """Histograms of both, and answers slower than x: of the champion, of the challenger; and the challenger's by which
+    it fails and passes. The champion's rate for when there is none, and whether it is known."""
+
+    own: Floats
+    other: Floats
+    champion: Floats
+    challenger: Floats
+    failing: Floats
+    passing: Floats
+    rate: Floats
+    enough: Flags
+
+
 @dataclass(frozen=True)
 class LatencyGate:
     """Fails a challenger whose 99th percentile is more than ``tolerated`` times the champion's, and above the floor.
@@ -109,36 +126,63 @@ class LatencyGate:
         dispersion = begin_dispersion(1, shape)
         return LatencyState(stake(4, shape), begin_proof(3, shape), (dispersion, dispersion), empty, empty, empty)
 
-    def add(self, state: LatencyState, block: Block) -> LatencyState:
-        """After a block."""
+    def _split(self, state: LatencyState, block: Block) -> _Slow:
+        """Slow answers of a block, by the bound nearest to the champion's percentile before it."""
         before = state.champion
         own, other = (_counts(side.latency, before) for side in (block.champion, block.challenger))
-        n0, n1 = own[..., -1], other[..., -1]
         known = np.where((before[..., -1] >= _ENOUGH)[..., None], before, before + own)
         slow = (known[..., -1:] - known[..., :-1] + 0.5) / (known[..., -1:] + 1)
         # The last bound has no slower one to compare with.
         index = np.abs(np.log(slow[..., :-1] / (1 - _LEVEL))).argmin(-1)
         fail_at, pass_at = (table[index] for table in self._indices)
-        k0, failing, passing = _slower(own, index), _slower(other, fail_at), _slower(other, pass_at)
+        # Alone, the challenger is compared with what the champion was so far, and half as many slow answers are added.
+        rate = 1.5 * (_slower(known, index) + 1) / (known[..., -1] + 1)
+        return _Slow(
+            own,
+            other,
+            *(_slower(own, index), _slower(other, index), _slower(other, fail_at), _slower(other, pass_at)),
+            rate,
+            known[..., -1] >= _ENOUGH,
+        )
+
+    def calm(self, state: LatencyState, spell: Block, seconds: float) -> Block:
+        """As of the gates of shares."""
+        slow = self._split(state, spell)
+        n0, n1 = slow.own[..., -1], slow.other[..., -1]
+        phi = inflation(*state.dispersion)
+        fail0, fail1 = cut((slow.champion, n0, slow.failing, n1), _MORE, phi, seconds)
+        pass0, pass1 = cut((slow.champion, n0, slow.passing, n1), 1 / _FEWER, phi, seconds)
+        alone = cut_alone(slow.failing, n1, slow.rate, _MORE, phi, seconds)
+        return replace(
+            spell,
+            champion=replace(spell.champion, burst_slow=fail0, burst_slow_pass=pass0),
+            challenger=replace(spell.challenger, burst_slow=np.where(n0 > 0, fail1, alone), burst_slow_pass=pass1),
+        )
+
+    def add(self, state: LatencyState, block: Block) -> LatencyState:
+        """After a block."""
+        slow, champion, challenger = self._split(state, block), block.champion, block.challenger
+        n0, n1 = slow.own[..., -1], slow.other[..., -1]
+        k0, failing = _less(slow.champion, champion.burst_slow), _less(slow.failing, challenger.burst_slow)
+        p0, passing = _less(slow.champion, champion.burst_slow_pass), _less(slow.passing, challenger.burst_slow_pass)
         phi = inflation(*state.dispersion)[..., None]
         compared = (n0 > 0) & (n1 > 0)
         scale = np.where(compared, n1 / np.where(compared, n0, 1.0), 0.0)[..., None]
-        # Alone, the challenger is compared with what the champion was so far, and half as many slow answers are added.
-        rate = 1.5 * (_slower(known, index) + 1) / (known[..., -1] + 1)
-        unaccompanied = ((n0 == 0) & (n1 > 0) & (known[..., -1] >= _ENOUGH))[..., None]
-        alone = np.where(unaccompanied, rate_bets(failing, n1, rate, _MORE), 0.0)
+        unaccompanied = ((n0 == 0) & (n1 > 0) & slow.enough)[..., None]
+        alone = np.where(unaccompanied, rate_bets(failing, n1, slow.rate, _MORE), 0.0)
         worse = (conditional_bets(k0, n0, failing, n1, 1.0, _MORE) + alone) / phi
-        fine = conditional_bets(k0, n0, passing, n1, 1.0, _FEWER) / phi
+        fine = conditional_bets(p0, n0, passing, n1, 1.0, _FEWER) / phi
+        same = _less(slow.challenger, challenger.burst_slow)
         return LatencyState(
             grown(state.fails, block.number, worse),
             proven(state.passes, np.asarray(block.weight) > 0, fine),
             (
-                observed(state.dispersion[0], _slower(own, index)[..., None], n0),
-                observed(state.dispersion[1], _slower(other, index)[..., None], n1),
+                observed(state.dispersion[0], k0[..., None], n0, CLUSTER),
+                observed(state.dispersion[1], same[..., None], n1, CLUSTER),
             ),
-            before + own,
-            state.weighted + own * scale,
-            state.challenger + np.where(compared[..., None], other, 0.0),
+            state.champion + slow.own,
+            state.weighted + slow.own * scale,
+            state.challenger + np.where(compared[..., None], slow.other, 0.0),
         )
 
     def read(self, state: LatencyState) -> Reading:
@@ -171,3 +215,8 @@ def _counts(latency: Numbers, like: Floats) -> Floats:
 def _slower(cumulative: Floats, index: NDArray[np.int64]) -> Floats:
     """Answers above the bound of an index."""
     return np.asarray(cumulative[..., -1] - np.take_along_axis(cumulative, index[..., None], -1)[..., 0])
+
+
+def _less(counts: Floats, left: Number) -> Floats:
+    """What bets count."""
+    return np.asarray(np.maximum(counts - left, 0.0))

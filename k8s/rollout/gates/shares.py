@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -21,6 +21,7 @@ from k8s.rollout.gates.betting import (
     stake,
     worth,
 )
+from k8s.rollout.gates.bursts import CLUSTER, cut, cut_alone
 from k8s.rollout.gates.dispersion import Dispersion, begin_dispersion, inflation, observed
 from k8s.rollout.gates.gaussian import ratio_interval
 from k8s.rollout.gates.reading import Reading, Wording, alternatives_above, alternatives_below
@@ -71,6 +72,11 @@ class ShareGate:
     def _events(self, side: Side) -> tuple[Number, Number]:
         return (side.errors, side.requests) if self.name == "errors" else (side.degraded, side.predictions)
 
+    def _counted(self, side: Side, *, passing: bool = False) -> Floats:
+        """Events that bets count."""
+        left = getattr(side, f"burst_{self.name}{'_pass' if passing else ''}")
+        return np.asarray(np.maximum(np.asarray(self._events(side)[0], dtype=float) - left, 0.0))
+
     def begin(self, shape: tuple[int, ...] = ()) -> ShareState:
         """Nothing was seen."""
         return ShareState(
@@ -87,13 +93,15 @@ class ShareGate:
         """After a block."""
         k0, n0 = (np.asarray(item, dtype=float) for item in self._events(block.champion))
         k1, n1 = (np.asarray(item, dtype=float) for item in self._events(block.challenger))
+        c0, c1 = self._counted(block.champion), self._counted(block.challenger)
         margin, phi = self.margin, inflation(*state.dispersion)[..., None]
         above, _ = alternatives_above(margin.tolerated, margin.harm)
         below, _ = alternatives_below(margin.margin)
         floor = max(margin.floor, 1e-12)
-        alone = alone_bets(state.reference, k1, n1, (n0 == 0) & (n1 > 0), margin, above)
-        worse = (conditional_bets(k0, n0, k1, n1, margin.tolerated, above) + alone) / phi
-        fine = conditional_bets(k0, n0, k1, n1, margin.margin, below) / phi
+        alone = alone_bets(state.reference, c1, n1, (n0 == 0) & (n1 > 0), margin, above)
+        worse = (conditional_bets(c0, n0, c1, n1, margin.tolerated, above) + alone) / phi
+        p0, p1 = (self._counted(side, passing=True) for side in (block.champion, block.challenger))
+        fine = conditional_bets(p0, n0, p1, n1, margin.margin, below) / phi
         live = np.asarray(block.weight) > 0
         compared = (n0 > 0) & (n1 > 0)
         scale = np.where(compared, n1 / np.where(compared, n0, 1.0), 0.0)
@@ -110,11 +118,36 @@ class ShareGate:
             proven(state.pass_ratio, live, fine),
             proven(state.pass_floor, live, rate_bets(k1, n1, floor, 1 / _RATES) / phi),
             (
-                observed(state.dispersion[0], k0[..., None], n0),
-                observed(state.dispersion[1], k1[..., None], n1),
+                observed(state.dispersion[0], c0[..., None], n0, CLUSTER),
+                observed(state.dispersion[1], c1[..., None], n1, CLUSTER),
             ),
             remembered(state.reference, k0, n0),
             state.sums + stacked(*parts),
+        )
+
+    def calm(self, state: ShareState, spell: Block, seconds: float) -> Block:
+        """A spell, with what is left out of bets since it came in one burst.
+
+        Parameters
+        ----------
+        state
+            Before the block that the spell belongs to.
+        seconds
+            Of the spell.
+        """
+        (k0, n0), (k1, n1) = (self._events(side) for side in (spell.champion, spell.challenger))
+        above, _ = alternatives_above(self.margin.tolerated, self.margin.harm)
+        below, _ = alternatives_below(self.margin.margin)
+        phi = inflation(*state.dispersion)
+        fail0, fail1 = cut((k0, n0, k1, n1), above, phi, seconds, self.margin.tolerated)
+        pass0, pass1 = cut((k0, n0, k1, n1), 1 / below, phi, seconds, self.margin.margin)
+        usual = (state.reference.events + 1) / np.maximum(state.reference.total, 1.0)
+        fail1 = np.where(np.asarray(n0) > 0, fail1, cut_alone(k1, n1, usual, above, phi, seconds))
+        left = {f"burst_{self.name}": (fail0, fail1), f"burst_{self.name}_pass": (pass0, pass1)}
+        return replace(
+            spell,
+            champion=replace(spell.champion, **{name: value[0] for name, value in left.items()}),
+            challenger=replace(spell.challenger, **{name: value[1] for name, value in left.items()}),
         )
 
     def read(self, state: ShareState) -> Reading:

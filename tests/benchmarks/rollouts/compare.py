@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from k8s.rollout.evidence import BLOCK_SECONDS, Block, Side, plus
-from k8s.rollout.gates import service_gates
+from k8s.rollout.gates import calmed, service_gates
 from k8s.rollout.gates.latency import quantile
 from k8s.rollout.margins import Margins, Rates
 from tests.benchmarks.rollouts.play import no_pairs
@@ -93,6 +93,7 @@ def watched(harm: Harm, weight: int, world: World, rollouts: int, seed: int, sec
         champion, challenger = traffic.look(look * LOOK_SECONDS, weights, shares)
         requests = requests + challenger.requests
         block = Block(look // _LOOKS, 1, weight, champion, challenger, no_pairs(rollouts))
+        block = calmed(gates, states, block, LOOK_SECONDS)
         opened = block if opened is None else plus(opened, block)
         added = tuple(gate.add(state, opened) for gate, state in zip(gates, states, strict=True))
         fails = np.stack([gate.read(state).fail for gate, state in zip(gates, added, strict=True)]).max(0)

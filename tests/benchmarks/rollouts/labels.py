@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from k8s.rollout.evidence import Block, LabelBlock, Outcomes, Side
+from k8s.rollout.evidence import Block, LabelBlock, Outcomes, Side, plus
+from k8s.rollout.gates import calmed
 from k8s.rollout.gates.recall import RecallGate
 from k8s.rollout.gates.shares import ShareGate
 from k8s.rollout.margins import Margins, Rates
@@ -60,18 +61,18 @@ def planned_errors(ratio: float, rollouts: int, seed: int, looks: int = 300, usu
     for number in range(-72, 0):
         errors = rng.binomial((size * 30).astype(int), usual.errors).astype(float)
         state = gate.add(state, Block(number, 0, 0, Side(size * 30, errors), Side(zeros, zeros)))
-    first, second, evidence = zeros, zeros, []
+    opened, evidence = None, []
     for look in range(looks):
-        first = first + rng.binomial(size.astype(int), usual.errors)
-        second = second + rng.binomial(size.astype(int), usual.errors * ratio)
-        total = size * (look % 30 + 1)
-        added = gate.add(state, Block(look // 30, 0, 0, Side(total, first), Side(total, second)))
+        errors = [rng.binomial(size.astype(int), usual.errors * item).astype(float) for item in (1.0, ratio)]
+        seen = calmed((gate,), (state,), Block(look // 30, 0, 0, *(Side(size, item) for item in errors)), 10.0)
+        opened = seen if opened is None else plus(opened, seen)
+        added = gate.add(state, opened)
         reading = gate.read(added)
         evidence.append(reading.fail[:40])
         failed.note(reading.fail >= -np.log(Rates().fail_share), size * (look + 1))
         passed.note(reading.passes >= -np.log(Rates().missed), size * (look + 1))
         if look % 30 == 29:
-            state, first, second = added, zeros, zeros
+            state, opened = added, None
     return Planned(need.fixed, need.sequential, failed.first, passed.first, np.stack(evidence))
 
 

@@ -32,7 +32,7 @@ _SHADOW: Final = Plan(steps=(Step(weight=0, shortest_seconds=_HOUR), Step(weight
 
 
 def _played(scenario: Scenario, rollouts: int, seed: int) -> dict[str, Any]:
-    played = play(scenario, Plan(), World(), rollouts, seed, 10 * _HOUR)
+    played = play(scenario, Plan(), scenario.world, rollouts, seed, 10 * _HOUR)
     return {key: value for key, value in vars(played).items() if key != "scenario"}
 
 

@@ -65,7 +65,7 @@ def _requests(axes: Axes, results: Path) -> None:
                 axes.plot(high, row + offset, ">", color=colour, ms=8)
                 axes.text(last * 1.1, row + offset, missed, color=colour, va="center", fontsize=8.5)
     axes.set_yticks(range(len(names)), names)
-    axes.set(title="Requests until harm is found, a quarter of traffic", xscale="log", xlim=(100, 1.2e6))
+    axes.set(title="Requests until harm is found, at 25 %", xscale="log", xlim=(100, 1.2e6))
     axes.set_xlabel("requests of the challenger: median, up to 99 % of the canaries")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.legend(loc="upper left")
@@ -79,7 +79,7 @@ def _evidence(axes: Axes, results: Path) -> None:
         axes.plot([], [], color=colour, label=label)
     axes.axhline(-np.log(Rates().fail_share), color=GREY, ls="--", label="fails from here on")
     axes.set(title="Evidence of harm, 40 rollouts of each", xlabel="copies", ylabel="logarithm of the e-value")
-    axes.set(ylim=(-5, 25), xlim=(0, 200_000))
+    axes.set(ylim=(-5, 25), xlim=(0, 200_000), xticks=range(0, 200_001, 50_000))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.legend(loc="upper left")
 

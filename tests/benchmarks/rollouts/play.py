@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from k8s.rollout.decide import decide
 from k8s.rollout.evidence import BLOCK_SECONDS, Block, Pairs, Side, plus
-from k8s.rollout.gates import service_gates
+from k8s.rollout.gates import calmed, service_gates
 from k8s.rollout.plan import Plan
 from k8s.rollout.verdict import Outcome, Verdict
 from tests.benchmarks.rollouts.scenarios import LATENCY_BOUNDS, SCORE_BOUNDS, Floats, Harm, Scenario, World
@@ -147,6 +147,7 @@ class _Game:
             challenger,
             self.pool.draw(self.traffic.expected(now), weight == 0, self.rng) if self.pool else no_pairs(len(weight)),
         )
+        seen = calmed(self.gates, self.states, seen, LOOK_SECONDS)
         self.open = seen if self.open is None else plus(self.open, seen)
         added = tuple(gate.add(state, self.open) for gate, state in zip(self.gates, self.states, strict=True))
         readings = [gate.read(state) for gate, state in zip(self.gates, added, strict=True)]

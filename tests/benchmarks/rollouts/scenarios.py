@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -43,6 +43,10 @@ class World:
         Median, seconds; busy hours are slower.
     latency_spread
         Standard deviation of its logarithm.
+    stalls_per_hour
+        Of each pod, for half a second to two: all that it is asked meanwhile is slow, or degraded, or fails.
+    pods
+        Of the champion. The challenger has its share of as many, at least one, and one in shadow.
     """
 
     requests_per_second: float = 100.0
@@ -55,6 +59,8 @@ class World:
     spread: float = 1.5
     latency: float = 0.004
     latency_spread: float = 0.55
+    stalls_per_hour: float = 0.0
+    pods: int = 3
     logit: float = -5.0
     logit_spread: float = 1.7
 
@@ -93,6 +99,8 @@ class Scenario:
         Over which it grows.
     good
         Whether it should be promoted.
+    world
+        Its traffic.
     """
 
     name: str
@@ -101,13 +109,17 @@ class Scenario:
     late_seconds: float = 0.0
     drift_seconds: float = 0.0
     good: bool = False
+    world: World = field(default_factory=World)
 
 
 _DOUBLED_LATENCY: Final = Scenario("p99 doubled", Harm(latency=2.0))
 SCENARIOS: Final = (
     Scenario("equal", Harm(), good=True),
+    Scenario("equal, a stall a pod and hour", Harm(), good=True, world=World(stalls_per_hour=1.0)),
+    Scenario("equal, six stalls a pod and hour", Harm(), good=True, world=World(stalls_per_hour=6.0)),
     Scenario("better", Harm(errors=0.5, latency=0.8, degraded=0.5), good=True),
     Scenario("errors × 10", Harm(errors=10.0)),
+    Scenario("errors × 10, a stall a pod and hour", Harm(errors=10.0), world=World(stalls_per_hour=1.0)),
     Scenario("errors × 2", Harm(errors=2.0)),
     _DOUBLED_LATENCY,
     Scenario("alerts × 1.5", Harm(alerts=1.5)),

@@ -20,6 +20,7 @@ _DAY: Final = 86_400.0
 #: An attacked customer tries once a look, and goes on with this probability.
 _GOES_ON: Final = 0.9
 _BURST: Final = 4.0
+_HOUR_BLOCKS: Final = int(3_600 // BLOCK_SECONDS)
 #: Of the scores' buckets: that of transactions under attack, 0.7 to 0.8.
 _ATTACK_BUCKET: Final = 12
 
@@ -40,7 +41,7 @@ class PairPool:
         How far the models differ: the correlation of their logits is 1 / (1 + noise²).
     """
 
-    SIZES: Final = (200, 600, 1_000, 1_600)
+    SIZES: Final = (330, 450, 600, 800, 1_100, 1_600)
 
     def __init__(
         self, world: World, shift: float, alerts: float, rng: np.random.Generator, noise: float = 0.25
@@ -123,7 +124,7 @@ class Traffic:
         self.weight = self.weight[which]
 
     def history(self, blocks: int) -> Iterator[Block]:
-        """What the champion counted before the start, without histograms."""
+        """What the champion counted before the start: of the last hour with latencies, never with scores."""
         looks, zeros = int(BLOCK_SECONDS // LOOK_SECONDS), np.zeros(len(self.begun))
         nobody = Pairs(zeros, zeros, zeros, zeros)
         everybody = np.full(len(zeros), 100)
@@ -134,9 +135,13 @@ class Traffic:
                 size = self.rng.poisson(self.expected(now)).astype(float)
                 hour = season(self.begun + now)
                 counts = self._counts(0, size, everybody, hour, (zeros + 1, zeros + 1, zeros + 1, zeros + 1, zeros))
+                stalled = self._stalled(0, size, everybody)
                 n, errors, degraded = n + size + counts[2], errors + counts[0], degraded + counts[1]
+                errors, degraded = errors + stalled[0], degraded + stalled[2]
                 flagged = flagged + counts[2] + counts[3]
-            yield Block(number, 0, 0, Side(n, errors, n, degraded, flagged), Side(*(zeros,) * 5), nobody)
+            middle = season(self.begun + number * BLOCK_SECONDS)
+            latency = self._latencies(n, middle, zeros + 1) if number >= -_HOUR_BLOCKS else ()
+            yield Block(number, 0, 0, Side(n, errors, n, degraded, flagged, latency), Side(*(zeros,) * 5), nobody)
 
     def expected(self, now: float) -> Floats:
         """Requests of a look."""
@@ -170,19 +175,20 @@ class Traffic:
         world, size = self.world, n.astype(int)
         _, latency, *_, shift = harm
         errors, degraded, attack, calm = self._counts(which, n, weight, hour, harm)
-        middle = np.log(world.latency * latency) + 0.25 * np.log(hour)
-        cells = ndtr((np.log(LATENCY_BOUNDS) - middle[:, None]) / world.latency_spread)
+        stalled = self._stalled(which, n, weight)
         logits = np.log(np.array(SCORE_BOUNDS[:-1]) / (1 - np.array(SCORE_BOUNDS[:-1])))
         below = ndtr((logits - world.logit - shift[:, None]) / world.logit_spread)
         scores = self._spread(size, below, len(SCORE_BOUNDS) + 1)
         scores[:, _ATTACK_BUCKET:] += attack[:, None]
+        fast = self._latencies(n - stalled[1], hour, latency)
+        fast[:, -1] += stalled[1]
         return Side(
             requests=n + attack,
-            errors=errors,
+            errors=np.minimum(errors + stalled[0], n),
             predictions=n + attack,
-            degraded=degraded,
+            degraded=np.minimum(degraded + stalled[2], n),
             flagged=calm + attack,
-            latency=self._spread(size, cells, len(LATENCY_BOUNDS) + 1),
+            latency=fast,
             scores=scores,
         )
 
@@ -200,6 +206,25 @@ class Traffic:
         bursts = rng.poisson(rng.poisson(n * failing * world.error_bursts / _BURST) * _BURST)
         less = rng.binomial(size, np.clip(world.degraded * degraded, 0, 1)).astype(float)
         return np.minimum(single + bursts, n), less, attack, calm
+
+    def _latencies(self, n: Floats, hour: Floats, times: Floats) -> Floats:
+        """Histograms of answers, so many times as slow as the champion's."""
+        middle = np.log(self.world.latency * times) + 0.25 * np.log(hour)
+        cells = ndtr((np.log(LATENCY_BOUNDS) - middle[:, None]) / self.world.latency_spread)
+        return self._spread(n.astype(int), cells, len(LATENCY_BOUNDS) + 1)
+
+    def _stalled(self, which: int, n: Floats, weight: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
+        """Failed, slow and degraded requests of pods that stalled."""
+        world, none = self.world, np.zeros(len(n))
+        if not world.stalls_per_hour:
+            return none, none, none
+        pods = np.full(len(n), world.pods) if which == 0 else np.maximum(np.round(world.pods * weight / 100), 1)
+        pods = np.where((self.weight == 0) & (which == 1), 1, pods)
+        stalls = self.rng.poisson(pods * world.stalls_per_hour * LOOK_SECONDS / 3_600)
+        share = np.minimum(stalls * self.rng.uniform(0.5, 2, len(n)) / LOOK_SECONDS / pods, 1)
+        asked = self.rng.binomial(n.astype(int), share).astype(float)
+        kind = self.rng.integers(0, 3, len(n))
+        return tuple(np.where(kind == item, asked, 0.0) for item in range(3))  # type: ignore[return-value]
 
     def _taste(self, which: int, weight: NDArray[np.int64]) -> Floats:
         """Mean of the buckets of a side; the first ones are the challenger's."""

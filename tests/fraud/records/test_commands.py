@@ -138,7 +138,7 @@ def test_what_is_old_expires(book: Book, capsys: pytest.CaptureFixture[str]) -> 
     book.keep(predicted("t-1"), at=microseconds(datetime(2020, 1, 1, tzinfo=UTC)))
     book.keep(predicted("t-2"))
     assert main(["records", "expire"]) == 0
-    assert capsys.readouterr().out == "removed 1 predictions and 0 labels\n"
+    assert capsys.readouterr().out == "removed 1 predictions, 0 labels and 0 looks at rollouts\n"
 
 
 def test_a_database_that_is_down_is_told(

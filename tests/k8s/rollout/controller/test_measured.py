@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
 from k8s.rollout.measured import Place, label_block
+from k8s.rollout.outcomes import Costs, Label, LabelledPair, LabelledPrediction, pair_block
 from k8s.rollout.reading import Labels
 from tests.k8s.rollout.made import EMPTY, verdict
 
 PLACE = Place(0, 0, 0)
 
 
-def _cells(*cells: tuple[str, str, str, str, float, float], budget: str = "own") -> dict[Labels, float]:
+def _cells(
+    *cells: tuple[str, str, str, str, float, float], budget: str = "own", amount: float = 100.0
+) -> dict[Labels, float]:
+    """Of pairs that are all of one amount."""
     found = {}
     for label, champion, challenger, blocked, pairs, weight in cells:
         labels = {"label": label, "champion": champion, "challenger": challenger, "blocked": blocked}
         labels |= {"budget": budget, "challenger_version": "2"}
-        for name, value in (("pairs", pairs), ("weight", weight)):
+        amounts = ("amount", amount * pairs), ("amount_squared", amount**2 * pairs)
+        for name, value in (("pairs", pairs), ("weight", weight), *amounts):
             found[tuple(sorted({**labels, "__name__": f"fraud_shadow_labelled_{name}"}.items()))] = value
     return found
 
@@ -56,10 +67,44 @@ def test_others_are_not_counted() -> None:
     assert label_block(PLACE, _cells(cell), _cells(cell), {}, "2") is None
 
 
-def test_lost_recall_fails_and_cost_says_nothing() -> None:
-    after = _cells(("fraud", "alert", "alert", "no", 400, 400), ("fraud", "alert", "none", "no", 200, 200))
-    found = label_block(PLACE, {}, after, {}, "2")
+def test_lost_recall_fails_and_costs() -> None:
+    after = _cells(
+        ("fraud", "alert", "alert", "no", 400, 400),
+        ("fraud", "alert", "none", "no", 200, 200),
+        ("fraud", "none", "none", "no", 100, 100),
+        ("legitimate", "alert", "alert", "no", 2_000, 2_000),
+    )
+    pairs = {("fraud_shadow_pairs_total", "challenger_version=2"): 100_000.0}
+    found = label_block(PLACE, {}, after, pairs, "2")
     assert found is not None
     evidence = EMPTY.labelled(found)
     assert verdict(evidence, "recall").outcome == "fail"
-    assert verdict(evidence, "cost").outcome == "inconclusive"
+    cost = verdict(evidence, "cost")
+    assert cost.outcome == "fail"
+    # An alert is a review of 3, a missed fraud its amount of 100.
+    assert cost.estimate == pytest.approx((2_400 * 3 + 300 * 100) / (2_600 * 3 + 100 * 100) - 1)
+    same = label_block(PLACE, {}, _cells(("fraud", "none", "none", "no", 500, 500)), pairs, "2")
+    assert same is not None
+    assert verdict(EMPTY.labelled(same), "cost").outcome == "pass"
+
+
+@given(some.lists(some.tuples(some.booleans(), some.booleans(), some.booleans(), some.booleans()), max_size=20))
+def test_costs_of_cells_are_those_of_their_pairs(rows: list[tuple[bool, bool, bool, bool]]) -> None:
+    """The same labelled pairs, one by one: fraud, alerts of both, and a review by chance of one block in four."""
+    cells, found = [], []
+    for fraud, first, second, sampled in rows:
+        by_chance = sampled and first
+        label: Label = "fraud" if fraud else "legitimate"
+        alerts = ("alert" if alert else "none" for alert in (first, second))
+        champion, challenger = alerts
+        cells.append((label, champion, challenger, "sampled" if by_chance else "no"))
+        row = LabelledPrediction("review" if first else "approve", label, 100.0, by_chance)
+        found.append(LabelledPair(row, "review" if second else "approve"))
+    counts = Counter(cells)
+    after = _cells(*((*cell, n, 4 * n if cell[-1] == "sampled" else n) for cell, n in counts.items()))
+    read = label_block(PLACE, {}, after, {}, "2")
+    assert (read is None) == (not rows)
+    if read is None:
+        return
+    told = pair_block(0, 0, found, 0, (0, 0), Costs(), 0.25 if any(cell[-1] == "sampled" for cell in cells) else None)
+    assert read == told

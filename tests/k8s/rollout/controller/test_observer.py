@@ -79,10 +79,13 @@ def test_a_step_begins_with_a_look_that_counts_nothing(observer: Observer, sides
     for metrics, count in zip(sides, (300, 20), strict=True):
         _answered(metrics, count)
 
-    def total(looks: Observed) -> float:
-        return sum(block.challenger.requests for block in looks.evidence.blocks) if looks.evidence else 0.0
+    def whole(look: Observed) -> bool:
+        # Prometheus scrapes one side after the other.
+        blocks = look.evidence.blocks if look.evidence else ()
+        sides = (sum(float(getattr(block, side).requests) for block in blocks) for side in ("champion", "challenger"))
+        return tuple(sides) >= (300, 20)
 
-    looks = _until(observer, rollout, lambda look: total(look) >= 20)
+    looks = _until(observer, rollout, whole)
     evidence = looks[-1].evidence
     assert evidence is not None
     assert sum(look.requests for look in looks) == 20
