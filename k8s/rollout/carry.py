@@ -60,7 +60,7 @@ class Carrier:
         if last.pending:
             return self._pending(rollout, intent, last, now)
         if not _made(intent, last):
-            return self._make(rollout, intent, last, now)
+            return _overtaken(rollout, intent, last, now) or self._make(rollout, intent, last, now)
         missing = [side for side in _READY[intent.kind] if not self.objects.ready(side)]
         if missing:
             return _troubled(rollout, f"waiting for pods of {' and '.join(missing)}")
@@ -135,6 +135,23 @@ def _same(wanted: Any, values: Any) -> bool:
     if isinstance(wanted, dict):
         return isinstance(values, dict) and all(_same(item, values.get(name)) for name, item in wanted.items())
     return bool(wanted == values)
+
+
+def _overtaken(rollout: Rollout, intent: Intent, last: Revision, now: datetime) -> Rollout | None:
+    """With a revision of the rollout's own whose pods were not ready before it was to be undone; None without one."""
+    ours = last.description.startswith(f"rollout {rollout.name} #") and last.description != intent.description
+    if not ours or last.number <= rollout.revision:
+        return None
+    change = Change(
+        at=now,
+        phase="running",
+        step=rollout.step,
+        weight=rollout.weight,
+        reason="its pods were not ready before the next change",
+        revision=last.number,
+    )
+    after = intent.model_copy(update={"after_revision": last.number})
+    return rollout.model_copy(update={"intent": after, "revision": last.number}).changed(change)
 
 
 def _troubled(rollout: Rollout, trouble: str) -> Rollout:

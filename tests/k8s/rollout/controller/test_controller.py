@@ -81,6 +81,23 @@ def test_pods_that_cannot_run_roll_back(world: World, state: dict[str, Any], sai
     assert said in ended.changes[-1].reason
 
 
+def test_a_revision_that_was_overtaken_is_told_of(world: World) -> None:
+    world.begin(HELD)
+    before = len(world.revisions())
+    while len(world.revisions()) == before:
+        world.controller.tick()
+    current = world.stored().current
+    assert current is not None
+    assert current.intent is not None
+    _pod(world, {"containerStatuses": [{"state": {"waiting": {"reason": "ImagePullBackOff"}}}]})
+    ended = world.until_over()
+    assert ended.phase == "rolled_back"
+    made = list(range(before + 1, len(world.revisions()) + 1))
+    assert len(made) == 2
+    assert [change.revision for change in ended.changes[1:]] == made
+    assert ended.changes[1].reason == "its pods were not ready before the next change"
+
+
 def test_a_pod_that_never_gets_ready_rolls_back(world: World) -> None:
     world.begin(HELD)
     world.until(0)
