@@ -79,15 +79,18 @@ class Observer:
         """
         try:
             after = self.prometheus.counters(self.objects.started())
-            labels = self.prometheus.labelled() if rollout.stage == "shadow" else {}
+            labels = self.prometheus.labelled()
         except Unavailable as error:
             return Observed(evidence, troubles=(str(error),))
         troubles = [text for text in (self.prometheus.skew(after.seconds, now.timestamp()),) if text]
         place = rollout.name, rollout.step, rollout.weight
-        before, earlier = self._before, self._labels
-        if place != self._place:
-            before, earlier, self._spell = None, {}, Spell()
-        self._before, self._labels, self._place = after, labels, place
+        before, earlier, known = self._before, self._labels, self._place
+        if place != known:
+            before, self._spell = None, Spell()
+        if known is None or place[0] != known[0]:
+            # Labels of pairs come days later, in whichever step: what came between two steps is not lost.
+            self._labels = earlier = labels
+        self._before, self._place = after, place
         if not after.values:
             troubles.append(
                 f"Prometheus at {self.prometheus.url} knows no counters of release {self.prometheus.release!r} in"
@@ -101,6 +104,7 @@ class Observer:
                 troubles.append("what was counted since the last look is unknown, and left out")
             return Observed(evidence, troubles=tuple(troubles))
         grown_labels = earlier, labels
+        self._labels = labels or earlier
         seconds = after.seconds - before.seconds
         return self._counted(rollout, evidence, (grown, seconds), grown_labels, now, tuple(troubles))
 

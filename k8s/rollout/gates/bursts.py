@@ -1,4 +1,4 @@
-"""What comes in one burst counts as little more than one event.
+"""What comes in one burst counts as a few events, however many they are.
 
 A pod stalls for a second, and all that it was asked in it is slow, or degraded, or fails: seven events, and one chance.
 Bets that take them as seven call a good challenger bad. How bursts are spread cannot be learned in time where they are

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 
 from bentos.core.answers import ModelVersion
 from bentos.fraud.metrics import Metrics, declare_metrics
@@ -19,7 +19,7 @@ from k8s.rollout.evidence import BLOCK_SECONDS, Evidence
 from k8s.rollout.objects import ReleaseObjects
 from k8s.rollout.observer import Observed, Observer
 from k8s.rollout.plan import Plan
-from k8s.rollout.reading import Prometheus
+from k8s.rollout.reading import GAUGES, Prometheus
 from k8s.rollout.record import ModelRef, Rollout
 from tests.ports import free_port
 from tests.servers.prometheus import running_prometheus
@@ -46,9 +46,9 @@ def observer(served: Served, cluster: Cluster) -> Observer:
 
 
 def _rollout(**more: object) -> Rollout:
-    values: dict[str, object] = {"step": 1, "weight": 5, "stage": "canary", "began": datetime.now(UTC), **more}
-    refs = {"champion": ModelRef(tag="1"), "challenger": ModelRef(tag="2")}
-    return Rollout(schema_version=1, name="first", release="fraud", plan=Plan(), **refs, **values)  # type: ignore[arg-type]
+    values: dict[str, object] = {"step": 1, "weight": 5, "stage": "canary", "began": datetime.now(UTC)}
+    values |= {"champion": ModelRef(tag="1"), "challenger": ModelRef(tag="2"), **more}
+    return Rollout(schema_version=1, name="first", release="fraud", plan=Plan(), **values)  # type: ignore[arg-type]
 
 
 def _answered(metrics: Metrics, count: int) -> None:
@@ -110,6 +110,47 @@ def test_copies_of_another_schema_are_told(
     dropped = first._names_to_collectors["fraud_shadow_dropped_total"]
     dropped.labels("schema", "fraud_detector", "1", "champion").inc(5)  # type: ignore[attr-defined]
     assert _until(observer, rollout, lambda look: look.other_schema)
+
+
+def test_labels_of_pairs_count_in_every_step(
+    observer: Observer, served: Served, sides: tuple[Metrics, Metrics]
+) -> None:
+    """They come days after the shadow stage, and between two steps as well."""
+    (first, _), prometheus = served
+    names = ("label", "champion", "challenger", "blocked", "budget", "challenger_version")
+    gauges = [Gauge(name, "Labelled pairs.", names, registry=first) for name in GAUGES]
+
+    def labelled(pairs: int) -> None:
+        for gauge, value in zip(gauges, (pairs, pairs, 50 * pairs, 2_500 * pairs), strict=True):
+            gauge.labels("fraud", "alert", "none", "no", "own", "2").set(value)
+        eventually(lambda: pairs in prometheus.labelled().values())
+
+    challenger = ModelRef(tag="2", version="2")
+    shadow = _rollout(step=0, weight=0, stage="shadow", challenger=challenger)
+    labelled(10)
+    assert observer.look(shadow, None, datetime.now(UTC)).evidence is None
+    _answered(sides[0], 5)
+    looks = _until(observer, shadow, lambda look: look.evidence is not None)
+    # What was there before the rollout is not of it.
+    assert looks[-1].evidence is not None
+    assert looks[-1].evidence.labels == ()
+    labelled(13)
+    canary = _rollout(step=1, weight=5, challenger=challenger, began=shadow.began)
+    evidence = observer.look(canary, looks[-1].evidence, datetime.now(UTC)).evidence
+    labelled(20)
+    _answered(sides[0], 5)
+
+    def enough() -> bool:
+        nonlocal evidence
+        evidence = observer.look(canary, evidence, datetime.now(UTC)).evidence
+        return sum(block.frauds[1] for block in evidence.labels) >= 10 if evidence else False
+
+    eventually(enough)
+    assert evidence is not None
+    (labels,) = evidence.labels
+    assert (labels.step, labels.frauds, labels.champion.cost, labels.challenger.cost) == (1, (0, 10, 0, 0), 30, 500)
+    for gauge in gauges:
+        first.unregister(gauge)
 
 
 def test_what_keeps_evidence_away_is_named_and_what_there_is_stays(
