@@ -37,10 +37,7 @@ _FEWEST: Final = 5
 
 
 def table(state: DriftState, window: DriftWindow) -> pd.DataFrame:
-    """Name, index, limit, index as a multiple of it, and shares without a value and of no known category.
-
-    The farthest first.
-    """
+    """Name, index, limit, index as a multiple of the limit, and share without a value; the farthest first."""
     rows = [
         {
             "feature": part.name,
@@ -48,11 +45,10 @@ def table(state: DriftState, window: DriftWindow) -> pd.DataFrame:
             "limit": part.limit,
             "of limit": _of_limit(part, part.windows[window].psi),
             "missing": part.windows[window].missing,
-            "unseen": part.windows[window].unseen,
         }
         for part in state.parts
     ]
-    columns = ["feature", "psi", "limit", "of limit", "missing", "unseen"]
+    columns = ["feature", "psi", "limit", "of limit", "missing"]
     frame = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[1:], "float64"))
     return frame.sort_values("of limit", ascending=False, kind="stable").reset_index(drop=True)
 

@@ -8,14 +8,14 @@ import altair as alt
 import pandas as pd
 
 from dashboard.charts import Picture, drawn
-from dashboard.style import COLOURS, NEUTRAL
+from dashboard.gate_lanes import VERDICT_COLOURS
+from dashboard.style import COLOURS
 
 if TYPE_CHECKING:
     from k8s.rollout.record import Rollout
 
 __all__ = ["changes", "gates", "outcomes_over_time", "weights"]
 
-_COLOURS: Final = {"pass": COLOURS["approve"], "inconclusive": NEUTRAL, "fail": COLOURS["block"]}
 _MARKS: Final = {"pass": "✓ pass", "fail": "✗ fail", "inconclusive": "… inconclusive"}
 
 
@@ -34,6 +34,8 @@ def gates(rollout: Rollout) -> pd.DataFrame:
                 "tolerated": verdict.tolerated,
                 "margin": verdict.margin,
                 "unit": verdict.unit,
+                "to pass": verdict.pass_evidence / verdict.pass_at,
+                "to fail": verdict.fail_evidence / verdict.fail_at,
                 "seen": verdict.samples,
                 "more needed": verdict.needed,
                 "of": verdict.counted,
@@ -79,7 +81,7 @@ def outcomes_over_time(rollout: Rollout) -> Picture | None:
             y=alt.Y("gate:N", title=None, axis=alt.Axis(labelLimit=140)),
             color=alt.Color(
                 "verdict:N",
-                scale=alt.Scale(domain=list(_COLOURS), range=list(_COLOURS.values())),
+                scale=alt.Scale(domain=list(VERDICT_COLOURS), range=list(VERDICT_COLOURS.values())),
                 title=None,
                 legend=alt.Legend(orient="top"),
             ),

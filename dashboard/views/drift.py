@@ -81,11 +81,13 @@ def _table(state: DriftState, window: DriftWindow) -> None:
             "limit": st.column_config.NumberColumn(format="%.3f", width=60),
             "of limit": st.column_config.ProgressColumn(min_value=0, max_value=2, format="%.2f", width=110),
             "missing": st.column_config.NumberColumn(format="percent", width=70),
-            "unseen": st.column_config.NumberColumn(format="percent", width=70),
         },
     )
     about = "Beyond its limit a feature has drifted. Hour and weekday need a whole week, night a whole day."
-    if all(part.name != MERCHANT_CATEGORY for part in state.parts):
+    category = next((part for part in state.parts if part.name == MERCHANT_CATEGORY), None)
+    if category is not None and category.windows[window].unseen is not None:
+        about += f" {category.windows[window].unseen:.1%} of payments are of a category that training does not name."
+    if category is None:
         about += (
             " Merchant categories are not counted: the model's artifact was made before training kept their shares;"
             " one that is trained anew has them."

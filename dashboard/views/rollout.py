@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import streamlit as st
 
 from bentos.core.errors import FraudError
+from dashboard.gate_lanes import lanes
 from dashboard.rollout_charts import changes, gates, outcomes_over_time, weights
 from dashboard.rollouts import Kind, Rollouts, Seen
 from dashboard.session import session
@@ -26,6 +27,8 @@ _ASKED: Final[dict[Kind, tuple[str, str, str]]] = {
     "promote": ("Promote …", "All customers go to the challenger, whatever the gates say.", ":material/trophy:"),
     "abort": ("Roll back …", "All customers go back to the champion.", ":material/undo:"),
 }
+#: Lanes beside each other.
+_ABREAST: Final = 3
 #: In the session: which state the buttons are of.
 _SHOWN: Final = "rollout_shown"
 _ENDED: Final = {"promoted": "success", "rolled_back": "warning", "aborted": "warning"}
@@ -187,7 +190,18 @@ def _evidence(rollout: Rollout) -> None:
     if table.empty:
         st.info("No gate has said anything yet.", icon=":material/hourglass:")
     else:
-        st.dataframe(table, hide_index=True, width="stretch")
+        st.dataframe(
+            table,
+            hide_index=True,
+            width="stretch",
+            column_config={
+                name: st.column_config.ProgressColumn(
+                    name, min_value=0, max_value=1, format="%.2f", help="Evidence in logarithms, of what it takes."
+                )
+                for name in ("to pass", "to fail")
+            },
+        )
+    _lanes(rollout)
     left, right = st.columns([3, 2], gap="large")
     said, moved = outcomes_over_time(rollout), weights(rollout)
     if said is not None:
@@ -196,6 +210,22 @@ def _evidence(rollout: Rollout) -> None:
     if moved is not None:
         right.markdown("**Weight**")
         right.altair_chart(moved, width="stretch")
+
+
+def _lanes(rollout: Rollout) -> None:
+    pictures = list(lanes(rollout).values())
+    if not pictures:
+        return
+    st.markdown("**What was measured**")
+    for start in range(0, len(pictures), _ABREAST):
+        columns = st.columns(_ABREAST, gap="medium")
+        for column, picture in zip(columns, pictures[start : start + _ABREAST], strict=False):
+            column.altair_chart(picture, width="stretch")
+    st.caption(
+        "At each look, with the interval that holds however often somebody looks. An interval beyond the dashed line"
+        " (tolerated) fails the gate, one within the solid line (margin) passes it. Round: pass, square: inconclusive,"
+        " cross: fail."
+    )
 
 
 def _history(rollout: Rollout, past: tuple[Rollout, ...]) -> None:

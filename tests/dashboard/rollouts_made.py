@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,6 +21,15 @@ VERDICTS = (
 )
 
 
+def _earlier(verdict: Verdict, looks: int) -> Verdict:
+    """What it said some looks before: nothing decided, and a wider interval; nothing at all two looks before."""
+    if looks == 0 or verdict.low is None or verdict.high is None:
+        return verdict
+    if looks == 2:
+        return replace(verdict, outcome="inconclusive", estimate=None, low=None, high=None, samples=0.0)
+    return replace(verdict, outcome="inconclusive", low=verdict.low / 2, high=verdict.high * 2, samples=900.0)
+
+
 def made_rollout(**changes: Any) -> Rollout:
     """The rollout sunny-otter of the release fraud, in its third step; changes are of its fields."""
     looks = tuple(
@@ -29,7 +39,7 @@ def made_rollout(**changes: Any) -> Rollout:
             weight=1,
             action="hold",
             reason="too little data",
-            gates=tuple(GateReading.of(verdict) for verdict in VERDICTS),
+            gates=tuple(GateReading.of(_earlier(verdict, 2 - minute)) for verdict in VERDICTS),
         )
         for minute in range(3)
     )

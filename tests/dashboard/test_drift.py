@@ -147,7 +147,7 @@ def test_categories_are_shown_beside_training_at_the_same_hours() -> None:
     assert frame["bin"].tolist() == ["fuel", "<b>bars</b>", "all others"] * 2
     assert frame["share"].tolist() == pytest.approx([0.6, 0.4, 0, 0.5, 0.4, 0.1])
     shown = table(STATE.model_copy(update={"parts": (part,)}), "hour")
-    assert shown.loc[0, ["feature", "of limit", "unseen"]].tolist() == ["merchant_category", 4.0, 0.1]
+    assert shown.loc[0, ["feature", "of limit", "missing"]].tolist() == ["merchant_category", 4.0, 0.0]
     axis = side_by_side(frame, "merchant_category").to_dict()["encoding"]["x"]["axis"]
     assert axis["labelExpr"] == "datum.label"
 

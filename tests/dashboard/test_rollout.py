@@ -10,6 +10,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from bentos.core.errors import Conflict, Unavailable
+from dashboard.gate_lanes import lanes
 from dashboard.rollouts import Rollouts
 from k8s.cluster import connect
 from k8s.rollout.state import create, load, replace
@@ -67,7 +68,35 @@ def test_it_shows_where_the_rollout_is(rollout_page: Callable[[], AppTest]) -> N
     (gates,) = [frame.value for frame in test.dataframe if "verdict" in frame.value.columns]
     assert gates["verdict"].tolist() == ["✓ pass", "… inconclusive"]
     assert gates["measured"].tolist() == [1.0, 1.2]
+    assert gates["to pass"].tolist() == pytest.approx([6.1 / 5.3, 0.4 / 5.3])
+    assert "What was measured" in texts(test.markdown)
     assert _buttons(test) == {"rollout_pause", "rollout_promote", "rollout_abort"}
+
+
+def test_each_gate_has_a_lane_with_its_numbers() -> None:
+    found = lanes(made_rollout())
+    assert list(found) == ["errors", "alerts"]
+    band, line, points, rules = found["errors"].to_dict()["layer"]
+    assert [one["mark"]["type"] for one in (band, line, points, rules)] == ["area", "line", "point", "rule"]
+    assert found["errors"].to_dict()["title"]["text"] == "errors: pass"
+    drawn = found["errors"].to_dict()["datasets"]
+    (looks,) = [rows for rows in drawn.values() if "verdict" in rows[0]]
+    # The first look measured nothing.
+    assert [(row["verdict"], row["measured"], row["from"], row["to"]) for row in looks] == [
+        ("inconclusive", 1.0, 0.35, 2.8),
+        ("pass", 1.0, 0.7, 1.4),
+    ]
+    (bounds,) = [rows for rows in drawn.values() if "bound" in rows[0]]
+    assert bounds == [{"bound": "tolerated", "value": 1.1}, {"bound": "margin", "value": 2.0}]
+    low, high = points["encoding"]["y"]["scale"]["domain"]
+    assert low < 1.0
+    assert high > 2.0
+
+
+def test_without_looks_there_are_no_lanes_and_without_a_verdict_no_bounds() -> None:
+    assert lanes(made_rollout(looks=())) == {}
+    alone = lanes(made_rollout(verdicts=()))["alerts"].to_dict()
+    assert [one["mark"]["type"] for one in alone["layer"]] == ["area", "line", "point"]
 
 
 def test_a_pause_is_asked_of_the_controller(rollout_page: Callable[[], AppTest], api_server: ApiServer) -> None:

@@ -4,13 +4,36 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
+
+from dashboard.warm import warm_registry
 from tests.fraud.server import ROOT
 
 PAGES = [ROOT / "dashboard" / "main.py", *sorted((ROOT / "dashboard" / "views").glob("[!_]*.py"))]
 PROGRAM = "import json, sys; from dashboard.warm import warm; warm(); print(json.dumps(sorted(sys.modules)))"
+
+
+#: Whether MLflow is there when the server begins to answer, a while later, and its thread with a server that ends.
+LATER = """
+import asyncio, json, sys, threading, time
+from dashboard.warm import warmed
+
+async def serve(seconds):
+    async with warmed(None):
+        begun, deadline = "mlflow" in sys.modules, time.monotonic() + seconds
+        # The last module that opening a database takes.
+        while "mlflow.store.tracking.sqlalchemy_store" not in sys.modules and time.monotonic() < deadline:
+            await asyncio.sleep(0.1)
+        return begun, "mlflow.store.tracking.sqlalchemy_store" in sys.modules
+
+short, long = asyncio.run(serve(0)), asyncio.run(serve(90))
+print(json.dumps([short, long]))
+"""
 
 
 def _imported_at_once() -> set[str]:
@@ -22,6 +45,22 @@ def _imported_at_once() -> set[str]:
             elif isinstance(node, ast.ImportFrom):
                 found.add(str(node.module))
     return found
+
+
+def test_the_registry_is_opened_a_while_after_the_start(tmp_path: Path) -> None:
+    environ = {**os.environ, "FRAUD_HOME": str(tmp_path)}
+    environ.pop("MLFLOW_TRACKING_URI", None)
+    (tmp_path / "mlflow.db").touch()
+    done = subprocess.run(
+        [sys.executable, "-c", LATER], cwd=ROOT, capture_output=True, text=True, check=True, env=environ
+    )
+    assert json.loads(done.stdout) == [[False, False], [False, True]]
+
+
+def test_a_registry_that_cannot_be_opened_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRAUD_HOME", str(tmp_path))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense://nowhere")
+    warm_registry()
 
 
 def test_the_first_visitor_waits_for_no_import() -> None:
