@@ -250,6 +250,8 @@ def test_a_bad_challenger_is_rolled_back(
     if outcome.routes.most:
         print(f"{name}: weight 0 {outcome.rolled_back_after():.1f} s after the verdict")
     if name != "failing":
-        assert outcome.failed == 0
+        # One that is slow refuses what it could not answer in time.
+        own = {"429", "refused"} if name == "slow" else set()
+        assert {status for client in outcome.seen.values() for status in client["failed"]} <= own
     names = [item["metadata"]["name"] for item in cluster.get("deployments", namespace=namespace)["items"]]
     assert f"{RELEASE}-scoring-challenger" not in names
