@@ -173,14 +173,17 @@ def test_a_full_queue_refuses(gated: tuple[Predictor, GatedStore], runner: async
 
     async def main() -> list[object]:
         deadline = monotonic() + 60
-        running = asyncio.ensure_future(predictor.predict(transaction(), ASK, deadline))
-        await asyncio.sleep(0.01)
+        running = []
+        # Two batches wait for a store side by side.
+        for _ in range(2):
+            running.append(asyncio.ensure_future(predictor.predict(transaction(), ASK, deadline)))
+            await asyncio.sleep(0.01)
         waiting = [asyncio.ensure_future(predictor.predict(transaction(), ASK, deadline)) for _ in range(6)]
         await asyncio.sleep(0.01)
         with pytest.raises(Overloaded):
             predictor.admit()
         store.gate.set()
-        return await asyncio.gather(running, *waiting, return_exceptions=True)
+        return await asyncio.gather(*running, *waiting, return_exceptions=True)
 
     results = runner.run(main())
-    assert [type(result) for result in results] == [Prediction] * 5 + [Overloaded] * 2
+    assert [type(result) for result in results] == [Prediction] * 6 + [Overloaded] * 2
