@@ -174,7 +174,7 @@ def declare_metrics(
         Where feature values and scores are counted; None counts none.
     """
     declare, records = _Declarations(registry, (model.name, model.version, role)), declare_record_metrics(registry)
-    predictions = declare.counter("fraud_predictions_total", "Transactions scored.", "decision")
+    predictions = declare.counter("fraud_predictions_total", "Transactions scored and recorded.", "decision")
     stages = declare.histogram(
         "fraud_stage_latency_seconds", "Time of one stage of an answer.", _STAGE_SECONDS, "stage"
     )

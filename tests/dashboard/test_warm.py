@@ -57,10 +57,14 @@ def test_the_registry_is_opened_a_while_after_the_start(tmp_path: Path) -> None:
     assert json.loads(done.stdout) == [[False, False], [False, True]]
 
 
-def test_a_registry_that_cannot_be_opened_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_registry_that_cannot_be_opened_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "dashboard.warm")
     monkeypatch.setenv("FRAUD_HOME", str(tmp_path))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense://nowhere")
     warm_registry()
+    assert "the registry was not opened ahead" in caplog.text
 
 
 def test_the_first_visitor_waits_for_no_import() -> None:

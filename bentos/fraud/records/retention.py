@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Connection, Row, and_, delete, or_, select, text
+from sqlalchemy import Connection, Row, Select, and_, delete, or_, select, text
 
 from bentos.core.errors import Unavailable
 from bentos.core.features.history import CUSTOMER
@@ -47,6 +47,9 @@ class Removed:
         return f"removed {self.predictions:,} predictions, {self.labels:,} labels and {self.looks:,} looks at rollouts"
 
 
+_Remove: TypeAlias = Callable[[Connection, Sequence[Row[Any, Any]]], Removed]
+
+
 def expire(database: Database, settings: RecordsSettings, now: int, pause: Callable[[], bool]) -> tuple[Removed, bool]:
     """Remove what is too old: predictions with their labels, pending labels, claims, looks at rollouts; oldest first.
 
@@ -73,51 +76,35 @@ def expire(database: Database, settings: RecordsSettings, now: int, pause: Calla
     sqlalchemy.exc.SQLAlchemyError
         When the database fails.
     """
-    table, labels = PREDICTIONS.c, LABELS.c
-    old = (
-        select(table.id, table.transaction_id)
-        .where(table.created_at < now - int(settings.prediction_retention_days * _DAY))
-        .order_by(table.created_at, table.id)
-        .limit(_ROWS)
-    )
-    removed, more = Removed(), True
-    while more:
-        with database.begin() as connection:
-            part = _remove_predictions(connection, connection.execute(old).all())
-        removed += part
-        more = part.predictions == _ROWS
-        if more and pause():
-            return removed, False
+    table, labels, looks, rollouts = PREDICTIONS.c, LABELS.c, ROLLOUT_LOOKS.c, ROLLOUTS.c
+    before = now - int(settings.prediction_retention_days * _DAY)
+    old = select(table.id, table.transaction_id).where(table.created_at < before).order_by(table.created_at, table.id)
     unmatched = (
         select(labels.transaction_id)
         .where(WAITING, labels.created_at < now - int(settings.pending_label_retention_days * _DAY))
         .order_by(labels.created_at)
-        .limit(_ROWS)
     )
-    more = True
-    while more:
-        with database.begin() as connection:
-            ids = connection.execute(unmatched).scalars().all()
-            removed += Removed(labels=_remove_labels(connection, ids))
-        more = len(ids) == _ROWS
-        if more and pause():
-            return removed, False
-    looks, its = ROLLOUT_LOOKS.c, ROLLOUTS.c
     watched = (
         select(looks.rollout_id, looks.at)
-        .join(ROLLOUTS, its.id == looks.rollout_id)
-        .where(its.ended < now - int(settings.prediction_retention_days * _DAY))
+        .join(ROLLOUTS, rollouts.id == looks.rollout_id)
+        .where(rollouts.ended < before)
         .order_by(looks.rollout_id, looks.at)
-        .limit(_ROWS)
     )
-    more = True
-    while more:
-        with database.begin() as connection:
-            part = _remove_looks(connection, connection.execute(watched).all())
-        removed += part
-        more = part.looks == _ROWS
-        if more and pause():
-            return removed, False
+    parts: tuple[tuple[Select[Any], _Remove], ...] = (
+        (old, _remove_predictions),
+        (unmatched, _remove_unmatched),
+        (watched, _remove_looks),
+    )
+    removed = Removed()
+    for found, remove in parts:
+        more = True
+        while more:
+            with database.begin() as connection:
+                rows = connection.execute(found.limit(_ROWS)).all()
+                removed += remove(connection, rows)
+            more = len(rows) == _ROWS
+            if more and pause():
+                return removed, False
     with database.begin() as connection:
         connection.execute(delete(CLAIMS).where(CLAIMS.c.until < now - _DAY))
     return removed, True
@@ -178,6 +165,10 @@ def _remove_predictions(connection: Connection, rows: Sequence[Row[Any, Any]]) -
     gone = connection.execute(delete(PREDICTIONS).where(table.id.in_([row.id for row in rows]))).rowcount
     kept = connection.execute(select(table.transaction_id).where(table.transaction_id.in_(ids))).scalars()
     return Removed(gone, _remove_labels(connection, sorted(set(ids) - set(kept))))
+
+
+def _remove_unmatched(connection: Connection, rows: Sequence[Row[Any, Any]]) -> Removed:
+    return Removed(labels=_remove_labels(connection, [row.transaction_id for row in rows]))
 
 
 def _remove_labels(connection: Connection, ids: Sequence[str]) -> int:
