@@ -31,6 +31,8 @@ _ASKED: Final[dict[Kind, tuple[str, str, str]]] = {
 _ABREAST: Final = 3
 #: In the session: which state the buttons are of.
 _SHOWN: Final = "rollout_shown"
+#: In the session: how many questions were asked.
+_QUESTIONS: Final = "rollout_questions"
 _ENDED: Final = {"promoted": "success", "rolled_back": "warning", "aborted": "warning"}
 
 
@@ -155,16 +157,18 @@ def _buttons(seen: Seen, rollout: Rollout) -> None:
                 continue
             pressed = st.button(label, icon=icon, help=about, key=f"rollout_{kind}")
             if pressed and kind in ("promote", "abort"):
-                _confirm(kind, rollout.name)
+                st.session_state[_QUESTIONS] = number = st.session_state.get(_QUESTIONS, 0) + 1
+                _confirm(kind, rollout.name, number)
             elif pressed:
                 _ask(kind, rollout.name, "")
 
 
 @st.dialog("Are you sure?")
-def _confirm(kind: Kind, rollout: str) -> None:
+def _confirm(kind: Kind, rollout: str, number: int) -> None:
     st.write(_ASKED[kind][1])
+    # Numbered, because the part that looks again can overtake the run that would forget the last question's reason.
     why = st.text_area(
-        "Reason", key="rollout_reason", max_chars=500, placeholder="what was seen, and who agreed"
+        "Reason", key=f"rollout_reason_{number}", max_chars=500, placeholder="what was seen, and who agreed"
     ).strip()
     if st.button(_ASKED[kind][0].removesuffix(" …"), type="primary", disabled=not why, key="rollout_go"):
         _ask(kind, rollout, why)
