@@ -86,7 +86,7 @@ $(FRAUD_HOME)/bento.tag: $(FRAUD_HOME)/champion/artifact/manifest.json $(shell f
 
 test: $(VENV)/.installed-dev lint ## everything that CI checks: lint, types, layers, all tests with coverage
 	scripts/install_system_packages.sh test
-	scripts/run_tests.sh
+	scripts/run_tests.sh -n 2 --dist worksteal --cov --cov-report=term
 
 test-fast: $(VENV)/.installed-dev lint ## the same without the slow tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
@@ -95,7 +95,8 @@ images: $(VENV)/.installed-dev $(FRAUD_HOME)/bento.tag ## container images of sc
 	scripts/images.sh $(IMAGES)
 
 test-cluster: $(VENV)/.installed-dev ## what needs images and a real cluster (docs/images.md; CLUSTER='not long' for the shorter ones)
-	FRAUD_E2E_CLUSTER=1 $(BIN)/python -m pytest tests/e2e/cluster -m 'cluster and ($(CLUSTER))' --durations=10
+	scripts/install_system_packages.sh test
+	FRAUD_E2E_CLUSTER=1 scripts/run_tests.sh tests/e2e/cluster -m 'cluster and ($(CLUSTER))' --durations=10
 
 # Feast holds pandas and others back, so it has an environment of its own; nothing there trains.
 $(FEAST)/.installed: pyproject.toml constraints-feast.txt $(KERNEL)

@@ -54,7 +54,13 @@ is_here() { # image
 is_in_registry() { # image
   case $builder in
     docker) docker buildx imagetools inspect "$1" ;;
-    *) "$builder" manifest inspect "docker://$1" ;;
+    # Their `manifest inspect` takes lists alone; an entry of a list is read from the registry, without its layers.
+    *)
+      local list=fraud-look-$$ found=0
+      "$builder" manifest create "$list" || return 1
+      "$builder" manifest add "$list" "docker://$1" || found=1
+      "$builder" rmi "$list"
+      return "$found" ;;
   esac >/dev/null 2>&1
 }
 

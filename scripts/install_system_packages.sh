@@ -5,13 +5,13 @@
 #   bench   what the benchmarks measure with
 set -euo pipefail
 
-declare -A commands=([gcc]=gcc [wrk]=wrk [redis-server]=redis-server [postgres]=postgresql [rabbitmq-server]=rabbitmq-server [chromium]=chromium [prometheus]=prometheus [promtool]=prometheus [prometheus-alertmanager]=prometheus-alertmanager [caddy]=caddy [shellcheck]=shellcheck)
+declare -A commands=([gcc]=gcc [wrk]=wrk [redis-server]=redis-server [postgres]=postgresql [rabbitmq-server]=rabbitmq-server [chromium]=chromium [prometheus]=prometheus [promtool]=prometheus [prometheus-alertmanager]=prometheus-alertmanager [caddy]=caddy [shellcheck]=shellcheck [docker-registry]=docker-registry)
 # Debian keeps the programs of PostgreSQL out of the way.
 for folder in /usr/lib/postgresql/*/bin; do PATH=$PATH:$folder; done
 target=${1:?usage: install_system_packages.sh build|test|bench}
 case $target in
   build) needed=(gcc) ;;
-  test) needed=(gcc redis-server postgres rabbitmq-server chromium prometheus promtool prometheus-alertmanager caddy shellcheck) ;;
+  test) needed=(gcc redis-server postgres rabbitmq-server chromium prometheus promtool prometheus-alertmanager caddy shellcheck docker-registry) ;;
   bench) needed=(gcc wrk redis-server postgres) ;;
   *) echo "unknown target '$target'; allowed: build, test, bench" >&2; exit 2 ;;
 esac

@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 
+from k8s.release.image import ImageMaker
+from k8s.release.registry import ModelVersion
 from tests.e2e.cluster.images import Images, build_images
 from tests.e2e.cluster.node import Cluster
+from tests.servers.registry import running_registry
 
 START_SECONDS = 300
 STEP_SECONDS = 1200
@@ -268,6 +271,27 @@ def test_the_dashboard_is_served(cluster: Cluster, namespace: str, start: Start,
     name = start("dashboard", images.dashboard, readinessProbe=_probe("/_stcore/health", 8501))
     look = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:8501/').status)"
     assert cluster.kubectl("exec", name, "--", "python", "-c", look, namespace=namespace).strip() == "200"
+
+
+def test_an_image_is_pushed_once_and_found_where_it_is(cluster: Cluster, tmp_path: Path) -> None:
+    """With this machine's own builder and a real registry; what is in the image makes no difference here."""
+    version = ModelVersion("7", "0" * 32, {"fraud.artifact_digest": "0123456789abcdef"})
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    with running_registry(tmp_path / "registry") as registry, pytest.MonkeyPatch.context() as patch:
+        for name, value in {**cluster.environ, **registry.variables}.items():
+            patch.setenv(name, value)
+        maker = ImageMaker(f"{registry.host}/bank", True, "", tmp_path)
+        image, builder = f"{maker.repository}:{maker.tag(version)}", cluster.environ.get("IMAGE_BUILDER", "docker")
+        assert maker.find(version) == "nowhere"
+        subprocess.run([builder, "build", "--tag", image, str(tmp_path)], check=True, timeout=STEP_SECONDS)
+        try:
+            assert maker.find(version) == "here"
+            assert maker.make(version) == "was built before, pushed"
+        finally:
+            subprocess.run([builder, "rmi", image], check=True, timeout=STEP_SECONDS)
+        assert registry.tags("bank/fraud-scoring") == [maker.tag(version)]
+        assert maker.find(version) == "registry"
+        assert maker.make(version) == "is in the registry"
 
 
 @pytest.mark.long

@@ -24,8 +24,8 @@ def note(what, image):
 def main(arguments):
     if arguments[:2] == ["image", "inspect"]:
         sys.exit(not file("here", arguments[2]).exists())
-    if arguments[:2] == ["manifest", "inspect"]:
-        sys.exit(not file("registry", arguments[2]).exists())
+    if arguments[:2] == ["manifest", "add"]:
+        sys.exit(not file("registry", arguments[3]).exists())
     if arguments[0] == "run":
         sys.exit(subprocess.run([os.environ["PYTHON"], "-c", arguments[-1]], check=False).returncode)
     if arguments[0] == "build":
