@@ -6,9 +6,9 @@ from typing import Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from k8s.rollout.verdict import GATE_NAMES, GateName
+from k8s.rollout.verdict import GateName
 
-__all__ = ["MARGINS", "Margin", "Margins", "Rates"]
+__all__ = ["FAIL_SHARES", "MARGINS", "Margin", "Margins", "Rates"]
 
 
 class Margin(BaseModel):
@@ -58,6 +58,20 @@ MARGINS: Final[dict[GateName, Margin]] = {
     "cost": Margin(tolerated=0.03, margin=0.15, harm=0.3),
 }
 
+#: Parts of the rate of false alarms. What rare events have to show gets more of it; what a thousand transactions show
+#: anyway can do with less.
+FAIL_SHARES: Final[dict[GateName, float]] = {
+    "errors": 2.0,
+    "latency": 0.5,
+    "scores": 0.25,
+    "alerts": 2.0,
+    "degraded": 1.0,
+    "score_difference": 0.25,
+    "precision": 1.0,
+    "recall": 1.0,
+    "cost": 1.0,
+}
+
 
 class Margins(BaseModel):
     """Margins of all gates; what is not given is the default's."""
@@ -90,7 +104,7 @@ class Rates(BaseModel):
         gt=0,
         lt=0.5,
         description="Probability that any gate at all fails a challenger that is no worse than tolerated; gates share"
-        " it evenly.",
+        " it: errors and alerts have twice as much as others, latency half, scores and score_difference a quarter.",
     )
     missed: float = Field(
         default=0.005,
@@ -100,7 +114,6 @@ class Rates(BaseModel):
         " challenger advances only when all gates pass.",
     )
 
-    @property
-    def fail_share(self) -> float:
+    def fail_share(self, gate: GateName) -> float:
         """False-alarm rate of one gate."""
-        return self.false_alarm / len(GATE_NAMES)
+        return self.false_alarm * FAIL_SHARES[gate] / sum(FAIL_SHARES.values())

@@ -121,18 +121,17 @@ def needed(plan: Plan, usual: Usual | None = None) -> tuple[Need, ...]:
         pace = usual.requests_per_second * (step.weight / 100 if step.weight else 1.0)
         shares: dict[GateName, float] = {"errors": usual.errors, "alerts": usual.alerts, "degraded": usual.degraded}
         for gate, share in shares.items():
+            one_side = (0.75 if gate == "alerts" else 1.0) * alpha(gate)
             if gate == "alerts" and step.weight == 0:
-                fixed = _of_alerts(plan.margins.alerts, usual, 0.75 * alpha)
+                fixed = _of_alerts(plan.margins.alerts, usual, one_side)
             else:
-                fixed = _of_ratio(
-                    plan.margins.of(gate), share, step.weight, 0.75 * alpha if gate == "alerts" else alpha
-                )
+                fixed = _of_ratio(plan.margins.of(gate), share, step.weight, one_side)
             counted = "requests" if gate == "errors" else "predictions"
-            needs.append(_need(gate, step.weight, plan.margins.of(gate), fixed, counted, pace, alpha))
+            needs.append(_need(gate, step.weight, plan.margins.of(gate), fixed, counted, pace, alpha(gate)))
         if step.weight == 0:
             margin, pace = plan.margins.recall, pace * usual.frauds * usual.label_share
-            fixed = _of_recall(margin, usual, alpha)
-            need = _need("recall", 0, margin, fixed, "labelled frauds", pace, alpha)
+            fixed = _of_recall(margin, usual, alpha("recall"))
+            need = _need("recall", 0, margin, fixed, "labelled frauds", pace, alpha("recall"))
             needs.append(Need(**{**vars(need), "seconds": need.seconds + usual.label_days * 86_400}))
     return tuple(needs)
 

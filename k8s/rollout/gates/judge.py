@@ -99,7 +99,7 @@ def judge(evidence: Evidence, margins: Margins | None = None, rates: Rates | Non
 
 def spoken(gate: Gate[Any, Any], margin: Margin, reading: Reading, rates: Rates) -> Verdict:
     """The verdict of one rollout, in numbers and words."""
-    fail_at, pass_at = -log(rates.fail_share), -log(rates.missed)
+    fail_at, pass_at = -log(rates.fail_share(gate.name)), -log(rates.missed)
     fails, passes, samples = (float(item) for item in (reading.fail, reading.passes, reading.samples))
     outcome: Outcome = "fail" if fails >= fail_at else "pass" if passes >= pass_at else "inconclusive"
     needed = None

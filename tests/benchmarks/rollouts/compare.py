@@ -96,8 +96,11 @@ def watched(harm: Harm, weight: int, world: World, rollouts: int, seed: int, sec
         block = calmed(gates, states, block, LOOK_SECONDS)
         opened = block if opened is None else plus(opened, block)
         added = tuple(gate.add(state, opened) for gate, state in zip(gates, states, strict=True))
-        fails = np.stack([gate.read(state).fail for gate, state in zip(gates, added, strict=True)]).max(0)
-        failed = np.where(np.isinf(failed) & (fails >= -np.log(Rates().fail_share)), requests, failed)
+        beyond = [
+            gate.read(state).fail >= -np.log(Rates().fail_share(gate.name))
+            for gate, state in zip(gates, added, strict=True)
+        ]
+        failed = np.where(np.isinf(failed) & np.any(beyond, axis=0), requests, failed)
         if look % _LOOKS == _LOOKS - 1:
             states, opened = added, None
         minute = challenger if minute is None else plus(minute, challenger)

@@ -69,7 +69,7 @@ def planned_errors(ratio: float, rollouts: int, seed: int, looks: int = 300, usu
         added = gate.add(state, opened)
         reading = gate.read(added)
         evidence.append(reading.fail[:40])
-        failed.note(reading.fail >= -np.log(Rates().fail_share), size * (look + 1))
+        failed.note(reading.fail >= -np.log(Rates().fail_share("errors")), size * (look + 1))
         passed.note(reading.passes >= -np.log(Rates().missed), size * (look + 1))
         if look % 30 == 29:
             state, opened = added, None
@@ -105,7 +105,7 @@ def planned_recall(
         added = gate.add(state, _labels(look // 30, frauds, unseen))
         reading = gate.read(added)
         evidence.append(reading.fail[:40])
-        failed.note(reading.fail >= -np.log(Rates().fail_share), seen)
+        failed.note(reading.fail >= -np.log(Rates().fail_share("recall")), seen)
         passed.note(reading.passes >= -np.log(Rates().missed), seen)
         if look % 30 == 29:
             state, frauds = added, np.zeros((rollouts, 4))

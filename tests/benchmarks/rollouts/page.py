@@ -127,12 +127,17 @@ def _compared(results: Path) -> str:
 
 def margins_table() -> str:
     """The defaults of all gates."""
+    rates = Rates()
     rows = [
-        _row(gate, f"{item.tolerated:g}", f"{item.margin:g}", f"{item.harm:g}", f"{item.floor:g}" if item.floor else "")
+        _row(
+            gate,
+            *(f"{size:g}" for size in (item.tolerated, item.margin, item.harm)),
+            f"{item.floor:g}" if item.floor else "",
+            f"{rates.fail_share(gate):.5f}",
+        )
         for gate, item in MARGINS.items()
     ]
-    rates = Rates()
     return (
-        _table(("gate", "tolerated", "margin", "planned harm", "floor"), rows)
+        _table(("gate", "tolerated", "margin", "planned harm", "floor", "false alarms"), rows)
         + f"\nFalse alarm of all gates together {rates.false_alarm:g}, wrong pass of a gate {rates.missed:g}.\n"
     )

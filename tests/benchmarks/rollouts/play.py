@@ -117,7 +117,8 @@ class _Game:
         self.since, self.requests = np.zeros(rollouts), np.zeros(rollouts)
         self.live = np.full(rollouts, np.inf)
         self.late = scenario.late_seconds * rng.uniform(0, 2, rollouts)
-        self.fail_at, self.pass_at = -np.log(plan.rates.fail_share), -np.log(plan.rates.missed)
+        self.fail_at = [-np.log(plan.rates.fail_share(gate.name)) for gate in self.gates]
+        self.pass_at = -np.log(plan.rates.missed)
         self.weights = np.array([step.weight for step in plan.steps])
         shown = Harm() if scenario.live_only else scenario.harm
         self.pool = PairPool(world, shown.shift, shown.alerts, rng) if self.weights[0] == 0 else None
@@ -152,7 +153,10 @@ class _Game:
         added = tuple(gate.add(state, self.open) for gate, state in zip(self.gates, self.states, strict=True))
         readings = [gate.read(state) for gate, state in zip(self.gates, added, strict=True)]
         outcomes = np.stack(
-            [np.where(item.fail >= self.fail_at, 2, np.where(item.passes >= self.pass_at, 1, 0)) for item in readings]
+            [
+                np.where(item.fail >= fail_at, 2, np.where(item.passes >= self.pass_at, 1, 0))
+                for item, fail_at in zip(readings, self.fail_at, strict=True)
+            ]
         )
         if number % _LOOKS == _LOOKS - 1:
             self.states, self.open = added, None

@@ -73,7 +73,7 @@ def test_harm_is_found_by_its_gate_alone(gate: GateName, challenger: Side) -> No
     verdicts = judge(_canary(challenger))
     assert [item.gate for item in verdicts if item.outcome == "fail"] == [gate]
     found = next(item for item in verdicts if item.gate == gate)
-    assert found.fail_evidence >= found.fail_at == pytest.approx(-log(Rates().false_alarm / 9))
+    assert found.fail_evidence >= found.fail_at == pytest.approx(-log(Rates().fail_share(gate)))
     assert "worse than the tolerated" in found.text
     assert found.needed is None
 
