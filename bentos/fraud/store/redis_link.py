@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -183,13 +184,14 @@ class RedisLink:
         """
         if self._closed:
             raise Unavailable("the feature store in Redis is closed")
+        began = time.monotonic()
         try:
             result = what()
         except _FAILURES as error:
             self._failed(error)
             raise Unavailable(_reason(error)) from error
-        if self._lost:
-            # It is there again. Whether it takes what a lookup writes, only a lookup can tell.
+        if self._lost and time.monotonic() - began <= self._place.timeout_seconds:
+            # It is there again, and in time. Whether it takes what a lookup writes, only a lookup can tell.
             self._breaker.worked()
         return result
 

@@ -156,7 +156,8 @@ local function add(kind, key, events, buckets, time, amount, record)
   local last = count > 0 and newest(events)
   local until_time = math.min(math.max(last or time, time), now + DAY) - kind.horizon
   local place = (not last or last <= time) and count or first_after(events, count, time)
-  if place == 0 and buckets.count > 0 then
+  -- Hours can outlive the events by a day; what is newer than they are is kept exactly again.
+  if place == 0 and buckets.count > 0 and (last or time <= newest(buckets)) then
     fold(key, events, time, amount, 0)
     expire(key, events, until_time)
   elseif count == 0 then
@@ -165,7 +166,8 @@ local function add(kind, key, events, buckets, time, amount, record)
   else
     local expires = oldest(events) <= until_time or buckets.count > 0
     if place == count then append(events, record, time) else insert(events, place, record) end
-    if floor(time / DAY) > floor(last / DAY) then call('PEXPIRE', events.key, LIFE) end
+    -- Behind an event of the future no day begins any more.
+    if last > now or floor(time / DAY) > floor(last / DAY) then call('PEXPIRE', events.key, LIFE) end
     if events.count > EXACT then
       fold_excess(key, events)
       drop_head(events, 1)

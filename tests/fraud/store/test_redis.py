@@ -203,6 +203,34 @@ def test_a_key_whose_events_never_pause_lives_on(store: RedisStore, runner: asyn
     assert min(store.client.pttl(name) for name in names) > 37 * 86_400_000
 
 
+def test_a_key_with_an_event_of_the_future_lives_on(store: RedisStore, runner: asyncio.Runner) -> None:
+    look_up(runner, store, payment(0), payment(1, timestamp=START + 60 * 365 * DAY))
+    names = list(store.client.scan_iter(match="{fraud}:[012]:*e"))
+    for name in names:
+        store.client.pexpire(name, 600_000)
+    look_up(runner, store, payment(2))
+    assert min(store.client.pttl(name) for name in names) > 37 * 86_400_000
+
+
+def test_events_are_kept_exactly_again_when_only_their_hours_are_left(
+    store: RedisStore, runner: asyncio.Runner
+) -> None:
+    merchant = b"{fraud}:1:" + SECRET.key(MERCHANT, payment(0).merchant_id)
+    for first in range(0, 5_000, 1_000):
+        items = [
+            payment(number, customer_id=f"c{number}", timestamp=START + number * DAY / 1_000)
+            for number in range(first, first + 1_000)
+        ]
+        look_up(runner, store, *items)
+    assert store.client.exists(merchant + b"b") == 1
+    store.client.delete(merchant + b"e")
+    again = payment(9_000, timestamp=START + 6 * DAY)
+    look_up(runner, store, again)
+    look_up(runner, store, again, payment(9_001, timestamp=START + 7 * DAY))
+    # A head, and each of the two once.
+    assert store.client.strlen(merchant + b"e") == 8 + 2 * 24
+
+
 def test_a_url_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigError, match="redis://"):
         RedisStore(RedisPlace("http://secret@host"), SECRET)
