@@ -85,6 +85,7 @@ class Stored:
     store: str
     chunks: int
     stored_bytes: int
+    created_at: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,15 @@ from bentos.fraud.bulk.pipeline import RESULT, Pipeline, Plan
 from bentos.fraud.jobs.files import JobFiles
 from bentos.fraud.jobs.heart import Heart, Hold
 from bentos.fraud.jobs.leases import PLANNED_PROGRESS, SCORED_PROGRESS, Leases
-from bentos.fraud.jobs.model import Work
+from bentos.fraud.jobs.model import Work, now
 from bentos.fraud.jobs.places import pinned
 
 __all__ = ["Runner"]
 
 #: How long a job waits that something it needs was down for.
 _AGAIN_SECONDS: Final = 5.0
+#: What a job needs and does not get for so long, such as a disk with room, it does not get at all.
+_PATIENCE_HOURS: Final = 24
 _UNEXPECTED: Final = "something unexpected happened; the log of the job's worker tells more"
 _LOGGER = logging.getLogger(__name__)
 
@@ -86,6 +88,9 @@ class Runner:
         except Unavailable as error:
             if hold.stopped():
                 self._leases.release(work)
+                return
+            if now() - work.job.created_at > _PATIENCE_HOURS * 3_600_000_000:
+                self._leases.failed(work, f"not within {_PATIENCE_HOURS} hours: {error}")
                 return
             _LOGGER.warning("job %s waits: %s", work.job.job_id, error)
             self._leases.release(work, _AGAIN_SECONDS)

@@ -7,6 +7,7 @@ a model wins.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -147,7 +148,9 @@ class Recorder:
     def _find(self) -> None:
         for path in spooled(self._folder):
             if path not in self._files:
-                self._files[path] = SpoolFile(path)
+                # Another recorder may have done with it meanwhile.
+                with contextlib.suppress(FileNotFoundError):
+                    self._files[path] = SpoolFile(path)
 
     def _once(self) -> int:
         """Record one batch; how many records it had."""

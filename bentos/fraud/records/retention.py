@@ -83,6 +83,8 @@ def expire(database: Database, settings: RecordsSettings, now: int, pause: Calla
         select(labels.transaction_id)
         .where(WAITING, labels.created_at < now - int(settings.pending_label_retention_days * _DAY))
         .order_by(labels.created_at)
+        # Not those that a recorder is joining with their predictions.
+        .with_for_update(skip_locked=True)
     )
     watched = (
         select(looks.rollout_id, looks.at)
@@ -129,7 +131,7 @@ def erase_customer(database: Database, identifiers: Identifiers, customer_id: st
             rows = connection.execute(select(table.id, table.transaction_id).where(his).limit(_ROWS)).all()
             part = _remove_predictions(connection, rows)
         removed += part
-        more = part.predictions == _ROWS
+        more = len(rows) == _ROWS
     _empty_journal(database)
     return removed
 
