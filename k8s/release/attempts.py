@@ -8,7 +8,7 @@ from typing import Final
 
 from k8s.rollout.record import Rollout
 
-__all__ = ["NOTED", "mark", "next_name", "version_of"]
+__all__ = ["NOTED", "latest", "mark", "next_name", "version_of"]
 
 _NAME: Final = re.compile(r"model-(\d+)(?:-(\d+))?")
 #: Tag of a version: the rollout whose end was written down completely.
@@ -19,6 +19,22 @@ def version_of(rollout: Rollout) -> str | None:
     """Number of the version that a rollout brings; None when no release began it."""
     found = _NAME.fullmatch(rollout.name)
     return found[1] if found else None
+
+
+def latest(rollouts: Iterable[Rollout]) -> list[tuple[str, Rollout]]:
+    """Each version's last rollout with its number, the oldest first: what a version's tags tell of.
+
+    Parameters
+    ----------
+    rollouts
+        That there were, the latest first.
+    """
+    found: dict[str, Rollout] = {}
+    for rollout in rollouts:
+        number = version_of(rollout)
+        if number is not None:
+            found.setdefault(number, rollout)
+    return list(found.items())[::-1]
 
 
 def next_name(number: str, rollouts: Iterable[Rollout]) -> str:

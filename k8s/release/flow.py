@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from bentos.core.errors import Conflict
 from k8s.cluster import Cluster
 from k8s.helm import Helm
-from k8s.release.attempts import NOTED, mark, next_name, version_of
+from k8s.release.attempts import NOTED, latest, mark, next_name, version_of
 from k8s.release.following import follow
 from k8s.release.image import ImageMaker
 from k8s.release.notes import Notes
@@ -80,17 +80,16 @@ class Releaser:
         """Note the rollouts that have ended; says what is under way."""
         stored = find(self.cluster, self.release)
         last = Outcome("nothing", reason="no rollout of a model version has ended since")
-        for rollout in reversed(stored.all if stored else ()):
-            number = version_of(rollout)
-            if number is None:
-                continue
+        rollouts = latest(stored.all if stored else ())
+        promoted = [rollout for _, rollout in rollouts if rollout.phase == "promoted"]
+        for number, rollout in rollouts:
             if not rollout.over:
                 last = self._outcome(rollout, number, "running")
                 continue
             version = self.registry.find(number)
             # One that was deleted meanwhile has nobody to tell.
             if version is not None and version.tags.get(NOTED) != mark(rollout):
-                last = self._end(version, rollout)
+                last = self._end(version, rollout, replaced=rollout in promoted[:-1])
         return last
 
     def run(self, maker: Callable[[], ImageMaker], *, wait: bool = True, none_is_fine: bool = False) -> Outcome:
@@ -154,10 +153,7 @@ class Releaser:
         """
         ReleaseObjects(self.cluster, self.release).prefix()
         stored = find(self.cluster, self.release)
-        for rollout in reversed(stored.all if stored else ()):
-            number = version_of(rollout)
-            if number is None:
-                continue
+        for number, rollout in latest(stored.all if stored else ()):
             if not rollout.over:
                 self.tell(f"would follow the rollout {rollout.name} of version {number}, then note its end")
                 return self._outcome(rollout, number, "planned")
@@ -190,9 +186,9 @@ class Releaser:
         self.notes.began(version, created.current, image)
         return created.current
 
-    def _end(self, version: ModelVersion, rollout: Rollout) -> Outcome:
-        self.notes.ended(version, rollout)
-        told = "is champion" if rollout.phase == "promoted" else "is no challenger any more"
+    def _end(self, version: ModelVersion, rollout: Rollout, *, replaced: bool = False) -> Outcome:
+        self.notes.ended(version, rollout, replaced=replaced)
+        told = "is champion" if rollout.phase == "promoted" and not replaced else "is no challenger any more"
         words = rollout.phase.replace("_", " ")
         self.tell(f"version {version.number} was {words} and {told}: {rollout.reason}")
         return self._outcome(rollout, version.number, rollout.phase)  # type: ignore[arg-type] # it is over

@@ -36,8 +36,14 @@ class Notes:
         tags = {"result": "running", "verdicts": self.link(rollout), "reason": rollout.reason, "image": image}
         self.registry.note(version, {"fraud.rollout": rollout.name, **_named(tags)})
 
-    def ended(self, version: ModelVersion, rollout: Rollout) -> None:
-        """Note how it ended; a promoted version becomes champion, and nobody is its challenger any more."""
+    def ended(self, version: ModelVersion, rollout: Rollout, *, replaced: bool = False) -> None:
+        """Note how it ended; a promoted version becomes champion, and nobody is its challenger any more.
+
+        Parameters
+        ----------
+        replaced
+            Whether another was promoted since, which stays champion.
+        """
         at = (rollout.ended or datetime.now(UTC)).isoformat(timespec="seconds")
         tags = {
             "result": rollout.phase,
@@ -47,7 +53,7 @@ class Notes:
             "revision": str(rollout.revision),
         }
         self.registry.note(version, {"fraud.rollout": rollout.name, **_named(tags)})
-        if rollout.phase == "promoted":
+        if rollout.phase == "promoted" and not replaced:
             self._promote(version, rollout, at)
         self.registry.dismiss_challenger(version)
         self.registry.note(version, {NOTED: mark(rollout)})

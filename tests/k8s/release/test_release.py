@@ -76,6 +76,11 @@ def test_what_is_rolled_back_is_no_challenger_any_more(bench: Bench, capsys: Cap
     assert _release(bench, "--output", "json") == 0
     assert json.loads(capsys.readouterr().out)["rollout"] == "model-2-2"
     assert bench.aliases() == {"champion": "2"}
+    # The first try is not told of again, and whoever was made champion since stays it.
+    bench.name("champion", "1")
+    assert main([*RELEASE, "--finish", "--output", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["result"] == "nothing"
+    assert bench.aliases() == {"champion": "1"}
 
 
 def test_begun_followed_and_finished_by_different_calls(bench: Bench, capsys: Captured) -> None:
