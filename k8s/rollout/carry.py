@@ -56,7 +56,7 @@ class Carrier:
         try:
             last = self.helm.last_revision(self.objects.release)
         except NotFound as error:
-            return self._gone(rollout, str(error), now)
+            return self.gone(rollout, str(error), now)
         if last.pending:
             return self._pending(rollout, intent, last, now)
         if not _made(intent, last):
@@ -106,7 +106,11 @@ class Carrier:
     def _pending(self, rollout: Rollout, intent: Intent, last: Revision, now: datetime) -> Rollout:
         if now.timestamp() - last.updated < _STUCK_SECONDS:
             return _troubled(rollout, f"Helm is at revision {last.number}")
-        ours = _same(values_of(rollout, intent), self.helm.values(self.objects.release))
+        values = self.helm.values(self.objects.release)
+        ours = _same(values_of(rollout, intent), values)
+        if intent.kind == "roll_back":
+            # What it is to undo may be what was under way.
+            ours = ours or _same({"scoring": {"rollout": {"name": rollout.name}}}, values)
         if ours and last.number == intent.after_revision + 1:
             # Its Helm was killed with its controller. Only another revision frees the release.
             self.helm.roll_back(self.objects.release, intent.after_revision)
@@ -120,7 +124,8 @@ class Carrier:
             return _troubled(rollout, f"{free}; the challenger has no traffic meanwhile")
         return _stopped(rollout, f"{free}, then `rollout resume`", now)
 
-    def _gone(self, rollout: Rollout, reason: str, now: datetime) -> Rollout:
+    def gone(self, rollout: Rollout, reason: str, now: datetime) -> Rollout:
+        """The end of a rollout whose release is not there any more."""
         change = Change(at=now, phase="aborted", step=rollout.step, weight=0, reason=reason)
         update = {"phase": "aborted", "weight": 0, "stage": "none", "intent": None, "ended": now, "reason": reason}
         return rollout.model_copy(update=update).changed(change)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
-from bentos.core.errors import FraudError
+from bentos.core.errors import FraudError, NotFound
 from k8s.rollout.carry import Carrier
 from k8s.rollout.decide import Decision, decide
 from k8s.rollout.evidence import Evidence
@@ -89,6 +89,8 @@ class Controller:
         if stored.current.over:
             return stored.current
         stored = self._obey(stored)
+        if _current(stored).over:
+            return stored.current
         stored = self._watch_pods(stored)
         rollout = _current(stored)
         if rollout.intent is not None:
@@ -107,8 +109,14 @@ class Controller:
         return passed >= rollout.plan.look_seconds or passed < 0
 
     def _obey(self, stored: Stored) -> Stored:
-        rollout, done = obeyed(_current(stored), stored.commands, self.clock(), self.carrier)
+        try:
+            rollout, done = obeyed(_current(stored), stored.commands, self.clock(), self.carrier)
+        except NotFound as error:
+            return self._gone(stored, error)
         return self._save(stored, rollout, entries=done) if done else stored
+
+    def _gone(self, stored: Stored, error: NotFound) -> Stored:
+        return self._save(stored, self.carrier.gone(_current(stored), str(error), self.clock()))
 
     def _watch_pods(self, stored: Stored) -> Stored:
         """Roll back at once when the challenger's pods cannot run."""
@@ -123,7 +131,10 @@ class Controller:
 
     def _look(self, stored: Stored) -> Stored:
         now, rollout = self.clock(), _current(stored)
-        foreign = self._foreign(rollout)
+        try:
+            foreign = self._foreign(rollout)
+        except NotFound as error:
+            return self._gone(stored, error)
         if foreign:
             return self._paused(stored, foreign) if rollout.paused_by != "release" else self._seen(stored, (foreign,))
         if rollout.paused_by == "release":

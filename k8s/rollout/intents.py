@@ -68,7 +68,7 @@ def intended(
     )
     return rollout.model_copy(
         update={"intent": intent, "intents": number, "phase": _DURING[kind], "reason": reason}
-        | {"paused_since": None, "paused_by": ""}
+        | {"paused_since": None, "paused_by": "", "promoting": rollout.promoting or kind == "promote"}
     )
 
 
@@ -113,7 +113,7 @@ def values_of(rollout: Rollout, intent: Intent) -> dict[str, Any]:
             "tag": given.tag or before.tag,
             "artifact": given.artifact,
         }
-    elif intent.kind == "roll_back" and any(change.phase == "promoting" for change in rollout.changes):
+    elif intent.kind == "roll_back" and rollout.promoting:
         scoring["champion"] = rollout.champion.values()
     return {"scoring": scoring}
 

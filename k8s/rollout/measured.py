@@ -79,14 +79,24 @@ def block(
 
 
 def label_block(
-    place: Place, before: Mapping[Labels, float], after: Mapping[Labels, float], growth: Growth, version: str
+    place: Place,
+    before: Mapping[Labels, float],
+    after: Mapping[Labels, float],
+    growth: Growth,
+    version: str,
+    champion: str = "",
 ) -> LabelBlock | None:
     """Labels of pairs that arrived between two looks; None when there are none.
 
     The same transactions on both sides, so that it does not matter which labels come sooner. Labels of a canary's
     customers are left out: those of frauds come earlier than others, and the champion's are of a longer past.
+
+    Parameters
+    ----------
+    version, champion
+        Of the challenger, and of the champion that its scores are paired with; empty means any.
     """
-    cells = _Cells(before, after, version)
+    cells = _Cells(before, after, version, champion)
     if not cells.any():
         return None
     # A sample of blocks stands for all of them; without one a label of a blocked payment is as good as another.
@@ -127,14 +137,19 @@ _FOUR: Final = (("alert", "alert"), ("alert", "none"), ("none", "alert"), ("none
 class _Cells:
     """Growth of labelled pairs. A pair that leaves the window makes a cell smaller, which is no negative label."""
 
-    def __init__(self, before: Mapping[Labels, float], after: Mapping[Labels, float], version: str) -> None:
+    def __init__(
+        self, before: Mapping[Labels, float], after: Mapping[Labels, float], version: str, champion: str
+    ) -> None:
         self._grown: dict[tuple[str, ...], float] = {}
         for key, value in after.items():
             labels = dict(key)
             if labels["budget"] != "own" or labels["challenger_version"] != version:
                 continue
-            names = ("__name__", "label", "champion", "challenger", "blocked")
-            self._grown[tuple(labels[name] for name in names)] = max(0.0, value - before.get(key, 0.0))
+            # An earlier champion's pairs with the same challenger are still in the window.
+            if champion and labels["model_version"] != champion:
+                continue
+            cell = tuple(labels[name] for name in ("__name__", "label", "champion", "challenger", "blocked"))
+            self._grown[cell] = self._grown.get(cell, 0.0) + max(0.0, value - before.get(key, 0.0))
         counted, weighed = (self._all(name, "sampled") for name in ("pairs", "weight"))
         self.sampling = round(counted / weighed, 6) if counted and weighed else 1.0
 

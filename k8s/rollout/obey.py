@@ -18,10 +18,11 @@ def obeyed(
 ) -> tuple[Rollout, tuple[str, ...]]:
     """The rollout after its commands, and the entries of those that are done with.
 
-    What can only begin between two steps waits until the release is as it is wanted; abort does not.
+    What can only begin between two steps waits until the release is as it is wanted; abort does not, and comes first:
+    what else was asked may need a Helm that answers.
     """
     done: list[str] = []
-    for entry, command in commands.items():
+    for entry, command in sorted(commands.items(), key=lambda item: item[1].kind != "abort"):
         if command.rollout != rollout.name or rollout.phase == "rolling_back":
             done.append(entry)
         elif command.kind == "abort":
@@ -55,7 +56,7 @@ def _resumed(rollout: Rollout, command: Command, now: datetime, carrier: Carrier
     taken = _unpaused(rollout, now).model_copy(update={"revision": last.number, "troubles": ()})
     if not other and last.status == "deployed":
         return _noted(taken, command, now)
-    if rollout.phase == "paused" and any(change.phase == "promoting" for change in rollout.changes):
+    if rollout.promoting:
         return intended(taken, "promote", _reason(command), now, by=command.by)
     reason = f"{_reason(command)}: the step begins anew"
     if taken.step_began is not None:

@@ -22,6 +22,8 @@ __all__ = ["Observed", "Observer"]
 
 #: Of the champion alone, before the start: how much its counts vary from one to the next.
 _PAST_BLOCKS: Final = 72
+#: From the beginning of the shadow until scrapes, every 15 s at the rarest, tell of copies with a challenger alone.
+SETTLE_SECONDS: Final = 20.0
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,13 @@ class Observer:
         To read from.
     objects
         Tell when processes began.
+    settle_seconds
+        How long the shadow is not looked at in the beginning.
     """
 
     prometheus: Prometheus
     objects: ReleaseObjects
+    settle_seconds: float = SETTLE_SECONDS
     _before: Snapshot | None = None
     _labels: Mapping[Labels, float] = field(default_factory=dict)
     _place: tuple[str, int, int] | None = None
@@ -85,7 +90,7 @@ class Observer:
         troubles = [text for text in (self.prometheus.skew(after.seconds, now.timestamp()),) if text]
         place = rollout.name, rollout.step, rollout.weight
         before, earlier, known = self._before, self._labels, self._place
-        if place != known:
+        if place != known or self._settling(rollout, now):
             before, self._spell = None, Spell()
         if known is None or place[0] != known[0]:
             # Labels of pairs come days later, in whichever step: what came between two steps is not lost.
@@ -108,6 +113,15 @@ class Observer:
         seconds = after.seconds - before.seconds
         return self._counted(rollout, evidence, (grown, seconds), grown_labels, now, tuple(troubles))
 
+    def _settling(self, rollout: Rollout, now: datetime) -> bool:
+        """Whether what is scraped may still tell of copies for which there was no challenger yet.
+
+        One Helm revision makes the challenger and has the champion send to it; a champion whose image is at hand sends
+        while the challenger's is pulled. These copies are lost, and say nothing of the challenger.
+        """
+        began = rollout.step_began
+        return rollout.weight == 0 and began is not None and (now - began).total_seconds() < self.settle_seconds
+
     def _counted(
         self,
         rollout: Rollout,
@@ -128,7 +142,7 @@ class Observer:
         seen = block(place, grown, evidence.latency_bounds, evidence.score_bounds, rollout.challenger.version)
         try:
             evidence = evidence.seen(self._spell.weighed(seen, seconds, evidence, rollout.plan.margins))
-            labelled = label_block(place, earlier, labels, grown, rollout.challenger.version)
+            labelled = label_block(place, earlier, labels, grown, rollout.challenger.version, rollout.champion.version)
             if labelled is not None and earlier:
                 evidence = evidence.labelled(labelled)
         except DataError as error:

@@ -149,6 +149,7 @@ class Rollout(_Part):
     revision: int = Field(default=0, description="The last Helm revision that it knows.")
     intent: Intent | None = None
     intents: int = Field(default=0, description="How many there were.")
+    promoting: bool = Field(default=False, description="Whether the champion may have the challenger's model already.")
     changes: tuple[Change, ...] = ()
     looks: tuple[Look, ...] = Field(default=(), description="Thinned: the latest, and of earlier ones a part.")
     verdicts: tuple[Verdict, ...] = Field(default=(), description="The latest, with all their words.")

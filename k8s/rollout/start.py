@@ -52,6 +52,12 @@ def begin(
     scoring = helm.values(release)["scoring"]
     champion = _champion(scoring, release)
     _require_another(champion, challenger)
+    if scoring["expose"]["kind"] != "gateway" and plan.steps[-1].weight == 100:
+        raise ConfigError(
+            f"release {release!r} has no gateway, so that pods split its traffic, and at 100 % the champion would have"
+            " none to go back to: give a --plan whose last weight is below 100 (promotion gives the champion the"
+            " model), or set scoring.expose.kind=gateway"
+        )
     change = Change(at=now, phase="running", step=0, weight=0, reason="started", by=by, revision=last.number)
     rollout = Rollout(
         schema_version=1,

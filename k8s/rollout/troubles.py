@@ -27,9 +27,10 @@ def pod_troubles(pods: Iterable[Mapping[str, Any]], now: datetime, unready_secon
     """
     found = []
     for pod in pods:
-        if pod["metadata"].get("deletionTimestamp"):
-            continue
         name, status = pod["metadata"]["name"], pod.get("status", {})
+        # One that was evicted stays listed for days, and was replaced at once.
+        if pod["metadata"].get("deletionTimestamp") or status.get("phase") in {"Failed", "Succeeded"}:
+            continue
         waiting = [_waiting(item) for item in status.get("containerStatuses", ())]
         hopeless = next((text for reason, text in waiting if reason in _HOPELESS), None)
         unready = _unready_seconds(status, now)

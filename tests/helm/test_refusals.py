@@ -118,6 +118,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         },
         "a canary without a gateway splits by numbers of pods, which scoring.autoscaling changes",
     ),
+    "canary by pods that leaves the champion none": (
+        {
+            "global": SHARED,
+            "scoring": {"replicas": 2, "rollout": {**ROLLOUT, "weight": 100}, "challenger": {"tag": "2"}},
+        },
+        "at 100 % the champion has none",
+    ),
     "canary by too few pods": (
         {"global": SHARED, "scoring": {"replicas": 2, "rollout": ROLLOUT, "challenger": {"tag": "2"}}},
         "25 % of 2 pods is no whole number",

@@ -34,7 +34,7 @@ PORTS: Final = {"http": 80, "grpc": 81}
 PLAN: Final = {
     "look_seconds": 1,
     "steps": [
-        {"weight": 0, "shortest_seconds": 5, "longest_seconds": 25, "when_inconclusive": "advance"},
+        {"weight": 0, "shortest_seconds": 5, "longest_seconds": 45, "when_inconclusive": "advance"},
         {"weight": 50, "shortest_seconds": 5, "longest_seconds": 60, "when_inconclusive": "advance"},
         {"weight": 100, "shortest_seconds": 5, "longest_seconds": 10, "when_inconclusive": "advance"},
     ],

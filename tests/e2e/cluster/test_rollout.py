@@ -17,7 +17,7 @@ from tests.e2e.cluster.rollouts import RELEASE, rollout, rollout_command, same_s
 from tests.fraud.server import ROOT
 from tests.helm.charts import CHART
 
-PLAN = {"steps": [{"weight": 0, "shortest_seconds": 3600}, {"weight": 100}], "look_seconds": 1}
+PLAN = {"steps": [{"weight": 0, "shortest_seconds": 3600}, {"weight": 50}], "look_seconds": 1}
 
 
 @pytest.fixture(scope="module")

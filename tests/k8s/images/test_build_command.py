@@ -36,9 +36,9 @@ RECORDER = f"""#!{sys.executable}
 import json, os, pathlib, subprocess, sys
 arguments = sys.argv[1:]
 notes = pathlib.Path(os.environ["NOTES"])
-if arguments[1:2] == ["inspect"]:
+if arguments[:2] in (["image", "inspect"], ["manifest", "add"]):
     place = notes if arguments[0] == "image" else notes / "registry"
-    sys.exit(not (place / arguments[2].removeprefix("docker://").replace("/", "_")).exists())
+    sys.exit(not (place / arguments[-1].removeprefix("docker://").replace("/", "_")).exists())
 if arguments[0] == "push":
     if "unreachable" in arguments[1]:
         sys.exit("no route to host")

@@ -50,6 +50,8 @@ def main(arguments):
     if arguments[0] == "version":
         print("v4.3.0")
     elif arguments[0] == "history":
+        if not revisions:
+            sys.exit("Error: release: not found")
         print(json.dumps([{**revisions[-1], "chart": "fraud-platform-0.1.0"}]))
     elif arguments[0] == "get":
         print(json.dumps(revisions[-1]["values"]))

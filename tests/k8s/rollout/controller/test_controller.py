@@ -105,6 +105,57 @@ def test_a_pod_that_never_gets_ready_rolls_back(world: World) -> None:
     assert "has not been ready for" in world.until_over().changes[-1].reason
 
 
+def test_a_pod_that_was_evicted_is_nobodys_fault(world: World) -> None:
+    """It stays listed when another has long taken its place."""
+    condition = {"type": "Ready", "status": "False", "lastTransitionTime": "2026-05-01T00:00:00Z"}
+    world.begin(HELD)
+    world.until(0)
+    _pod(world, {"phase": "Failed", "reason": "Evicted", "conditions": [condition]})
+    for _ in range(5):
+        found = world.controller.tick()
+        assert found is not None
+        assert found.phase == "running"
+
+
+def test_an_abort_while_the_champion_takes_the_model_gives_it_its_own_back(world: World) -> None:
+    world.begin()
+    while world.revisions()[-1]["values"]["scoring"]["champion"]["tag"] == "1":
+        world.controller.tick()
+    current = world.stored().current
+    assert current is not None
+    assert current.intent is not None
+    assert current.intent.kind == "promote"
+    request(world.controller.cluster, world.stored(), "abort", "bert@bank", "too early")
+    assert world.until_over().phase == "aborted"
+    assert world.revisions()[-1]["values"]["scoring"]["champion"]["tag"] == "1"
+
+
+def test_an_abort_comes_before_what_waits_for_helm(world: World) -> None:
+    world.begin(HELD)
+    world.until(0)
+    world.add_revision(world.revisions()[-1]["values"], "pending-upgrade")
+    _ticked(world, "paused")
+    request(world.controller.cluster, world.stored(), "resume", "anna@bank", "")
+    request(world.controller.cluster, world.stored(), "abort", "bert@bank", "no more")
+    helm = world.controller.carrier.helm
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(helm), "last_revision", _no_answer)
+        with pytest.raises(ConfigError, match="no answer"):
+            world.controller.tick()
+    found = world.stored().current
+    assert found is not None
+    assert (found.phase, dict(world.stored().commands)) == ("rolling_back", {})
+
+
+def test_a_release_that_is_gone_ends_its_rollout(world: World) -> None:
+    world.begin(HELD)
+    world.until(0)
+    (world.folder / "revisions.json").write_text("[]")
+    ended = world.until_over()
+    assert ended.phase == "aborted"
+    assert "no release 'fraud'" in ended.reason
+
+
 def test_pause_and_resume(world: World) -> None:
     world.begin(HELD)
     world.until(0)
@@ -173,6 +224,17 @@ def test_an_own_upgrade_that_was_killed_is_freed_and_made_again(world: World) ->
     assert told[3:] == ["rollout first #1: challenger's pods", "rollout first #2: step 1 of 2, 30 %"]
 
 
+def test_an_own_upgrade_that_was_killed_is_freed_for_an_abort(world: World) -> None:
+    world.begin(HELD)
+    world.controller.tick()
+    values = copy.deepcopy(world.revisions()[-1]["values"])
+    values["scoring"]["rollout"] = {"stage": "canary", "weight": 0, "name": "first"}
+    world.add_revision(values, "pending-upgrade", "2026-05-01T00:00:00+00:00")
+    request(world.controller.cluster, world.stored(), "abort", "bert@bank", "no more")
+    assert world.until_over().phase == "aborted"
+    assert world.revisions()[-1]["values"]["scoring"]["rollout"]["stage"] == "none"
+
+
 def test_what_cannot_begin(world: World) -> None:
     cluster, helm = world.controller.cluster, world.controller.carrier.helm
     with pytest.raises(ConfigError, match="is the champion: there is nothing to compare"):
@@ -181,6 +243,13 @@ def test_what_cannot_begin(world: World) -> None:
         begin(cluster, helm, "fraud", ModelRef(), HELD, "a")
     with pytest.raises(ConfigError, match="no release 'other'"):
         begin(cluster, helm, "other", ModelRef(tag="2"), HELD, "a")
+    values = copy.deepcopy(world.revisions()[-1]["values"])
+    values["scoring"]["expose"]["kind"] = "ingress"
+    world.add_revision(values)
+    with pytest.raises(ConfigError, match="at 100 % the champion would have none"):
+        begin(cluster, helm, "fraud", ModelRef(tag="2"), HELD, "a")
+    values["scoring"]["expose"]["kind"] = "gateway"
+    world.add_revision(values)
     world.begin(HELD)
     with pytest.raises(Conflict, match="one rollout at a time"):
         begin(cluster, helm, "fraud", ModelRef(tag="3"), HELD, "a", "second")
@@ -203,6 +272,10 @@ def test_no_gateway_narrows_the_service(world: World, api: PlayedApi) -> None:
     assert world.controller.objects.take_away_traffic() == ["fraud-scoring"]
     assert api.get(service)["spec"]["selector"]["app.kubernetes.io/component"] == "scoring"
     assert world.controller.objects.take_away_traffic() == []
+
+
+def _no_answer(*_: Any) -> Any:
+    raise ConfigError("no answer")
 
 
 def _ticked(world: World, phase: str, most: int = 50) -> Any:

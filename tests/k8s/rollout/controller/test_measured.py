@@ -67,6 +67,19 @@ def test_others_are_not_counted() -> None:
     assert label_block(PLACE, _cells(cell), _cells(cell), {}, "2") is None
 
 
+def test_pairs_with_an_earlier_champion_are_left_out() -> None:
+    cell = ("fraud", "alert", "none", "no", 9.0, 9.0)
+    first, second = (
+        {(*key, ("model_version", champion)): value * share for key, value in _cells(cell).items()}
+        for champion, share in (("5", 1.0), ("6", 2.0))
+    )
+    for after in ({**first, **second}, {**second, **first}):
+        found = label_block(PLACE, {}, after, {}, "2", "6")
+        assert found is not None
+        assert found.frauds == (0, 18, 0, 0)
+    assert label_block(PLACE, {}, first, {}, "2", "6") is None
+
+
 def test_lost_recall_fails_and_costs() -> None:
     after = _cells(
         ("fraud", "alert", "alert", "no", 400, 400),

@@ -38,6 +38,7 @@ VALUES: Final[dict[str, Any]] = {
         "rollout": {"stage": "none", "weight": 0, "name": ""},
         "champion": {**_NOBODY, "tag": "1"},
         "challenger": _NOBODY,
+        "expose": {"kind": "gateway"},
     }
 }
 
