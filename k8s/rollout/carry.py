@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from bentos.core.errors import ConfigError, Conflict, NotFound
 from k8s.helm import Helm, Revision
-from k8s.rollout.intents import fulfilled, values_of
+from k8s.rollout.intents import differences, fulfilled, values_of
 from k8s.rollout.objects import ReleaseObjects, SideName
 from k8s.rollout.record import Change, Intent, IntentKind, Rollout
 
@@ -109,8 +109,9 @@ class Carrier:
         values = self.helm.values(self.objects.release)
         ours = _same(values_of(rollout, intent), values)
         if intent.kind == "roll_back":
-            # What it is to undo may be what was under way.
-            ours = ours or _same({"scoring": {"rollout": {"name": rollout.name}}}, values)
+            # What it is to undo may be what was under way; somebody else's upgrade leaves the rollout's values alone.
+            named = _same({"scoring": {"rollout": {"name": rollout.name}}}, values)
+            ours = ours or (named and bool(differences(rollout, values)))
         if ours and last.number == intent.after_revision + 1:
             # Its Helm was killed with its controller. Only another revision frees the release.
             self.helm.roll_back(self.objects.release, intent.after_revision)

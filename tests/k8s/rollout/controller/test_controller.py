@@ -235,6 +235,19 @@ def test_an_own_upgrade_that_was_killed_is_freed_for_an_abort(world: World) -> N
     assert world.revisions()[-1]["values"]["scoring"]["rollout"]["stage"] == "none"
 
 
+def test_somebody_elses_upgrade_is_waited_for_by_an_abort(world: World) -> None:
+    world.begin(HELD)
+    world.until(0)
+    world.add_revision(world.revisions()[-1]["values"], "pending-upgrade", "2026-05-01T00:00:00+00:00")
+    request(world.controller.cluster, world.stored(), "abort", "bert@bank", "no more")
+    before = len(world.revisions())
+    for _ in range(5):
+        found = world.controller.tick()
+    assert found is not None
+    assert (found.phase, len(world.revisions())) == ("rolling_back", before)
+    assert "Helm is stuck" in found.troubles[0]
+
+
 def test_what_cannot_begin(world: World) -> None:
     cluster, helm = world.controller.cluster, world.controller.carrier.helm
     with pytest.raises(ConfigError, match="is the champion: there is nothing to compare"):
