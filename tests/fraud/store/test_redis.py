@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bentos.core.errors import ArtifactIncompatible, ConfigError, Unavailable
 from bentos.core.features import FEATURE_NAMES
@@ -16,7 +17,7 @@ from bentos.core.features.history import CUSTOMER, MERCHANT
 from bentos.core.features.pseudonyms import Pseudonyms
 from bentos.core.transaction import Transaction
 from bentos.fraud.store import Delivery, FeatureRows
-from bentos.fraud.store.redis_link import RedisPlace
+from bentos.fraud.store.redis_link import RedisLink, RedisPlace
 from bentos.fraud.store.redis_store import RedisStore
 from tests.core.features.tables import DAY, START, canonical, transactions
 from tests.servers.redis import RedisServer, running_redis
@@ -229,6 +230,21 @@ def test_events_are_kept_exactly_again_when_only_their_hours_are_left(
     look_up(runner, store, again, payment(9_001, timestamp=START + 7 * DAY))
     # A head, and each of the two once.
     assert store.client.strlen(merchant + b"e") == 8 + 2 * 24
+
+
+def test_a_redis_that_answers_late_is_not_there_again(server: RedisServer) -> None:
+    link = RedisLink(RedisPlace(server.url, timeout_seconds=0.05, failures=1))
+
+    def fails() -> None:
+        raise RedisConnectionError("away")
+
+    with pytest.raises(Unavailable):
+        link.do(fails)
+    link.do(lambda: time.sleep(0.1))
+    assert link.trouble is not None
+    link.do(lambda: None)
+    assert link.trouble is None
+    link.close()
 
 
 def test_a_url_that_is_none_is_refused() -> None:

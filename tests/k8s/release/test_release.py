@@ -9,6 +9,7 @@ import yaml
 
 from bentos.core.errors import ConfigError
 from k8s.__main__ import main
+from k8s.release.attempts import NOTED
 from k8s.release.image import prefix_of
 from k8s.rollout.state import request
 from tests.k8s.release.conftest import PREFIX, RELEASE, Bench
@@ -112,6 +113,13 @@ def test_an_earlier_end_is_noted_before_the_next_begins(bench: Bench, capsys: Ca
     assert _release(bench, "--no-wait") == 0
     assert bench.aliases() == {"champion": "2", "challenger": "3"}
     assert (bench.result("2"), bench.result("3")) == (("promoted", True), ("running", False))
+    bench.world.until_over()
+    assert main([*RELEASE, "--finish"]) == 0
+    # Whoever is noted late was champion, and is not any more.
+    bench.tag("2", NOTED, "")
+    assert main([*RELEASE, "--finish"]) == 0
+    assert "version 2 was promoted and is no challenger any more" in capsys.readouterr().out
+    assert bench.aliases() == {"champion": "3"}
 
 
 @pytest.mark.slow

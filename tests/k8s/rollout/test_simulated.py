@@ -34,11 +34,14 @@ def test_an_equal_challenger_is_promoted() -> None:
 
 
 def test_pods_that_stall_on_either_side_roll_hardly_anything_back() -> None:
-    """Every pod stalls for a second or so, ten times an hour; as events of their own these would fail every third."""
+    """Every pod stalls for a second or so, ten times an hour; as events of their own these would fail every third.
+
+    Of 400 six were rolled back, with either way to share the rate of false alarms.
+    """
     world = World(requests_per_second=300.0, customers=500_000, stalls_per_hour=10.0)
-    played = play(BY_NAME["equal"], PLAN, world, 40, 7, 14_400)
-    assert played.rolled_back.sum() <= 2
-    assert played.promoted.sum() >= 37
+    played = play(BY_NAME["equal"], PLAN, world, 200, 7, 14_400)
+    assert played.rolled_back.mean() <= 0.03
+    assert played.promoted.mean() >= 0.95
     bad = play(BY_NAME["errors × 10"], PLAN, world, 20, 7, 3_600)
     assert bad.rolled_back.all()
 

@@ -98,6 +98,41 @@ def test_a_step_begins_with_a_look_that_counts_nothing(observer: Observer, sides
     assert (later.evidence, later.requests) == (evidence, 0.0)
 
 
+def test_copies_lost_before_the_challenger_was_there_are_not_its_errors(
+    observer: Observer, served: Served, sides: tuple[Metrics, Metrics]
+) -> None:
+    (first, _), prometheus = served
+    began = datetime.now(UTC)
+    rollout = _rollout(step=0, weight=0, stage="shadow", step_began=began)
+    hasty = Observer(prometheus, observer.objects, settle_seconds=0.0)
+    lost = first._names_to_collectors["fraud_shadow_dropped_total"]
+
+    def lose(count: float) -> None:
+        before = _lost(prometheus)
+        lost.labels("unavailable", "fraud_detector", "1", "champion").inc(count)  # type: ignore[attr-defined]
+        eventually(lambda: _lost(prometheus) >= before + count)
+
+    for each in (observer, hasty):
+        each.look(rollout, None, began)
+    lose(50)
+    early, wrong = (each.look(rollout, None, began + timedelta(seconds=19)) for each in (observer, hasty))
+    assert early.evidence is None
+    assert wrong.evidence is not None
+    assert wrong.evidence.blocks[-1].challenger.errors == 50
+    # From then on what is lost counts.
+    lose(7)
+    later = observer.look(rollout, None, began + timedelta(seconds=21))
+    assert later.evidence is not None
+    assert later.evidence.blocks[-1].challenger.errors == 7
+
+
+def _lost(prometheus: Prometheus) -> float:
+    counted = prometheus.counters({}).values.items()
+    return sum(
+        value for series, value in counted if {"fraud_shadow_dropped_total", "reason=unavailable"} <= set(series)
+    )
+
+
 def test_copies_of_another_schema_are_told(
     observer: Observer,
     served: Served,
